@@ -1,0 +1,53 @@
+#!/bin/bash
+# Installs the Debian packages that a target needs: .ci/packages.sh run|check|lint|bench
+#
+# Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
+set -eu
+
+run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev'
+check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg jq curl procps"
+lint="$check clang clang-19 clang-format clang-tidy cppcheck"
+bench="$run libcurl4-openssl-dev wrk beanstalkd redis-server postgresql postgresql-contrib python3 curl"
+
+case ${1-} in
+run) wanted=$run ;;
+check) wanted=$check ;;
+lint) wanted=$lint ;;
+bench) wanted=$bench ;;
+*)
+    echo "usage: $0 run|check|lint|bench" >&2
+    exit 64
+    ;;
+esac
+
+if ! command -v dpkg-query >/dev/null; then
+    exit 0 # not Debian: the compiler will say what it does not find
+fi
+
+# Without -W's package known, dpkg-query prints nothing for it (and fails): only what is installed is listed.
+# shellcheck disable=SC2086 # a list of words
+present=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null | sed -n 's/^installed //p') || true
+missing=
+for package in $wanted; do
+    case $'\n'$present$'\n' in
+    *$'\n'$package$'\n'*) ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+echo "Missing packages:$missing" >&2
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "Install them as root: apt-get install$missing" >&2
+        exit 1
+    fi
+    echo "They are installed with sudo apt-get." >&2
+    as_root=(sudo)
+fi
+
+# One sudo for both, so that it asks once.
+# shellcheck disable=SC2086
+exec ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive sh -c '
+    apt-get update -qq; apt-get install -y -qq --no-install-recommends "$@"' sh $missing

@@ -1,0 +1,285 @@
+# Runnel. `make help` lists the targets. Everything that is built goes below build/, which mirrors the tree.
+#
+#   SAN=address|undefined|thread   a build with that sanitizer, in build/<san>/
+#   BUILD=dir                      another folder for what is built
+#   CC=clang                       another compiler
+#   CFLAGS='-O0 -g'                other optimisation
+#   TESTS=word                     of the test programs those with the word in their path
+#   JOBS=n                         test programs at once (the number of processors)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -ec
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+ifneq ($(SAN),)
+ifneq ($(filter-out address undefined thread,$(subst $(comma),$(space),$(SAN))),)
+$(error SAN is address, undefined, thread or address,undefined, not '$(SAN)')
+endif
+endif
+
+BUILD := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS := $(if $(SAN),-O1 -g,-O2 -g)
+
+PREFIX := /usr/local
+DESTDIR :=
+unit_folder := /lib/systemd/system
+users_folder := /usr/lib/sysusers.d
+
+warnings := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Werror
+sanitize := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# _FORTIFY_SOURCE needs an optimising compiler, and the sanitizers do not see through its checked functions.
+harden := $(if $(SAN)$(findstring -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3) -fstack-protector-strong
+dialect := -std=c17 -D_GNU_SOURCE -pthread
+compile = $(CC) $(dialect) $(warnings) $(CFLAGS) $(harden) $(sanitize) -fvisibility=hidden
+link = $(CC) -pthread $(CFLAGS) $(sanitize) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What there is. A layer may use those before it in this list; each becomes one archive.
+
+layers := observe config store runners engine api
+
+objects_of = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
+lib_objects := $(call objects_of,lib/src/*.c)
+main_object := $(call objects_of,daemon/*.c)
+examples := $(patsubst %.c,$(BUILD)/%,$(wildcard lib/examples/*.c))
+
+below_lib := $(BUILD)/librunnel.a
+below_observe := $(BUILD)/observe.a $(below_lib)
+below_config := $(BUILD)/config.a $(below_observe)
+below_store := $(BUILD)/store.a $(below_config)
+below_runners := $(BUILD)/runners.a $(below_store)
+below_engine := $(BUILD)/engine.a $(below_runners)
+below_api := $(BUILD)/api.a $(below_engine)
+
+libs_lib := -lm
+libs_observe := -lsystemd $(libs_lib)
+libs_config := -lconfig $(libs_observe)
+libs_store := -lsqlite3 -ljansson -lnettle $(libs_config)
+libs_runners := $(libs_store)
+libs_engine := $(libs_runners)
+libs_api := -lmicrohttpd $(libs_engine)
+
+products := $(BUILD)/librunnel.a $(BUILD)/librunnel.so $(if $(main_object),$(BUILD)/runneld)
+
+.PHONY: all
+all: $(products) $(examples) ## everything but the tests: runneld, librunnel.a, librunnel.so, the examples
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@sed -n '/^# *[A-Z]*=/s/^# */  /p' Makefile
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Packages. What a target needs is installed before the first object is compiled: everything compiled depends on .flags.
+
+package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
+    $(if $(filter check check-unit check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
+    $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench)
+
+.PHONY: packages
+packages:
+	@for set in $(package_sets); do .ci/packages.sh $$set; done
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Objects. lib/ is compiled without -Idaemon: it cannot know the daemon.
+
+$(lib_objects): flags = -fPIC -fno-semantic-interposition -Ilib/include -Ilib/src
+$(BUILD)/lib/examples/%.o: flags = -fPIE -Ilib/include
+$(BUILD)/daemon/%.o: flags = -fPIE -DRUNNEL_VERSION='"$(VERSION)"' -Ilib/include -Idaemon
+$(BUILD)/tests/unit/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -I$(<D)
+$(BUILD)/tests/unit/lib/%.o: flags = -fPIE -Ilib/include -Ilib/src -Itests/unit
+$(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration
+
+$(BUILD)/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(compile) $(flags) -MMD -MP -c -o $@ $<
+
+# Touched only when the compiler or its flags change; then everything is compiled anew.
+$(BUILD)/.flags: FORCE | packages
+	@mkdir -p $(@D)
+	@text='$(subst ','\'',$(compile) $(link) $(VERSION))'; text="$$text $$($(CC) --version 2>&1 | head -n 1)"; \
+	    echo "$$text" | cmp -s - $@ || echo "$$text" > $@
+
+# The names of an archive's members: a file that has gone leaves the archive too.
+$(BUILD)/%.members: FORCE
+	@mkdir -p $(@D)
+	@echo '$(members)' | cmp -s - $@ || echo '$(members)' > $@
+
+.PHONY: FORCE
+FORCE:
+
+define archive
+	@rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+endef
+
+$(BUILD)/librunnel.members: members = $(lib_objects)
+$(BUILD)/librunnel.a: $(lib_objects) $(BUILD)/librunnel.members
+	$(archive)
+
+$(BUILD)/librunnel.so: $(lib_objects) lib/src/runnel.map $(BUILD)/librunnel.members
+	$(CC) -shared -pthread $(CFLAGS) $(sanitize) -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),,-Wl,-z,defs) \
+	    -Wl,-soname,librunnel.so.0 -Wl,--version-script=lib/src/runnel.map $(LDFLAGS) -o $@ $(lib_objects) $(libs_lib)
+	@ln -sf librunnel.so $@.0
+
+define layer_rules
+objects_$(1) := $(call objects_of,daemon/$(1)/*.c)
+$(BUILD)/$(1).members: members = $$(objects_$(1))
+$(BUILD)/$(1).a: $$(objects_$(1)) $(BUILD)/$(1).members
+	$$(archive)
+endef
+$(foreach layer,$(layers),$(eval $(call layer_rules,$(layer))))
+
+$(BUILD)/runneld: $(main_object) $(below_api)
+	$(link) -o $@ $^ $(libs_api)
+
+$(examples): $(BUILD)/%: $(BUILD)/%.o $(below_lib)
+	$(link) -o $@ $^ $(libs_lib)
+
+.PHONY: examples
+examples: $(examples) ## the library's example programs, in build/lib/examples/
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tests. A unit test is one program, linked with its layer's archive and those below. Files beside it that are not named
+# test_* are helpers, linked into every test of that folder.
+
+wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork
+wrap := $(wrapped:%=-Wl,--wrap=%)
+unit_support := $(call objects_of,tests/unit/*.c)
+
+define unit_rules
+tests_$(1) := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/$(1)/test_*.c))
+helpers_$(1) := $(call objects_of,$(filter-out $(wildcard tests/unit/$(1)/test_*.c),$(wildcard tests/unit/$(1)/*.c)))
+$$(tests_$(1)): $(BUILD)/%: $(BUILD)/%.o $$(helpers_$(1)) $$(unit_support) $$(below_$(1))
+	$$(link) $$(wrap) -o $$@ $$^ -lcmocka $$(libs_$(1))
+unit_tests += $$(tests_$(1))
+endef
+unit_tests :=
+$(foreach layer,lib $(layers),$(eval $(call unit_rules,$(layer))))
+
+integration_sources := $(wildcard tests/integration/test_*.c)
+integration_tests := $(integration_sources:%.c=$(BUILD)/%)
+integration_support := $(call objects_of,$(filter-out $(integration_sources),$(wildcard tests/integration/*.c)))
+
+# The commands that integration tests let the daemon run.
+integration_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/tools/*.c))
+$(integration_tools): $(BUILD)/%: $(BUILD)/%.o
+	$(link) -o $@ $^
+
+# They use nothing of the product but its programs.
+$(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) | $(integration_tools)
+	$(link) -o $@ $^ -lcmocka -lcurl -ljansson -lsqlite3
+
+# Those that are shell scripts stand beside the programs.
+integration_scripts := $(patsubst %,$(BUILD)/%,$(wildcard tests/integration/test_*.sh))
+$(integration_scripts): $(BUILD)/%: %
+	@mkdir -p $(@D)
+	@install -m 755 $< $@
+integration_tests += $(integration_scripts)
+
+# The daemon once more, with built-ins that misbehave; there are no hooks for them in the product.
+test_daemon_objects := $(call objects_of,tests/integration/daemon/*.c)
+$(BUILD)/tests/runneld: $(main_object) $(test_daemon_objects) $(below_api)
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ $(libs_api)
+
+daemons := $(if $(main_object),$(BUILD)/runneld $(BUILD)/tests/runneld)
+valgrind := valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
+    --fair-sched=yes --num-callers=24 --child-silent-after-fork=yes
+
+# The processors, unless JOBS says otherwise.
+JOBS := $(shell nproc)
+chosen = $(if $(TESTS),$(foreach test,$(1),$(if $(findstring $(TESTS),$(test)),$(test))),$(1))
+run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
+    RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
+
+.PHONY: check check-unit check-integration check-long valgrind
+check: $(call chosen,$(unit_tests)) $(call chosen,$(integration_tests)) $(daemons) ## unit, then integration tests
+	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(integration_tests))
+
+check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
+	@$(run_tests) $(call chosen,$(unit_tests))
+
+check-integration: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests alone
+	@$(run_tests) $(call chosen,$(integration_tests))
+
+check-long: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests with many more rounds
+	@RUNNEL_LONG=1 TEST_TIMEOUT=3600 $(run_tests) $(call chosen,$(integration_tests))
+
+valgrind: $(call chosen,$(unit_tests)) ## the unit tests under valgrind
+	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests))
+
+.PHONY: bench
+bench: $(products) ## how fast it is, as ratios against what runs beside it
+	@BUILD='$(BUILD)' CC='$(CC)' tests/bench/run.sh
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lint
+
+lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c tests/unit/*.c tests/unit/*/*.c \
+    tests/integration/*.c tests/integration/*/*.c))
+lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h tests/unit/*.h tests/unit/*/*.h \
+    tests/integration/*.h))
+
+.PHONY: lint format
+lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppcheck, include directions, banned functions
+	@.ci/lint.sh '$(BUILD)' $(lint_sources) $(lint_headers)
+
+format: packages ## formats the sources in place
+	clang-format -i $(lint_sources) $(lint_headers)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Run, install, clean
+
+run_folder := build/run
+
+.PHONY: run
+run: $(BUILD)/runneld ## starts runneld in the foreground on the sample configuration; PORT=9000 make run takes another port
+	@mkdir -p $(run_folder)
+	@# The daemon takes the shell's place, so that signals reach it; tee -i stays for what is logged after Ctrl-C.
+	@exec $(BUILD)/runneld -c config/runneld.conf -o store='$(CURDIR)/$(run_folder)/runnel.db' \
+	    $(if $(PORT),-o listen='127.0.0.1:$(PORT)') 2> >(exec tee -i -a $(run_folder)/runneld.log >&2)
+
+.PHONY: install uninstall
+install: $(products) ## runneld, library, unit and sample configuration, below DESTDIR, in PREFIX (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/include/runnel' \
+	    '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel'
+	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
+	install -m 644 $(BUILD)/librunnel.a '$(DESTDIR)$(PREFIX)/lib/librunnel.a'
+	install -m 644 $(BUILD)/librunnel.so '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0'
+	ln -sf librunnel.so.0 '$(DESTDIR)$(PREFIX)/lib/librunnel.so'
+	install -m 644 lib/include/runnel/*.h '$(DESTDIR)$(PREFIX)/include/runnel/'
+	sed 's|@PREFIX@|$(PREFIX)|g' systemd/runneld.service > '$(DESTDIR)$(unit_folder)/runneld.service'
+	chmod 644 '$(DESTDIR)$(unit_folder)/runneld.service'
+	install -m 644 systemd/runnel.sysusers '$(DESTDIR)$(users_folder)/runnel.conf'
+	test -e '$(DESTDIR)/etc/runnel/runneld.conf' || install -m 644 config/runneld.conf '$(DESTDIR)/etc/runnel/runneld.conf'
+	@if test -z '$(DESTDIR)'; then \
+	    if command -v systemd-sysusers > /dev/null; then systemd-sysusers '$(users_folder)/runnel.conf'; fi; \
+	    if test -d /run/systemd/system; then systemctl daemon-reload; fi; \
+	    echo 'Start it with: systemctl enable --now runneld'; \
+	fi
+
+uninstall: ## what install put there, but neither configuration, user nor tasks
+	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(PREFIX)/lib/librunnel.a' \
+	    '$(DESTDIR)$(PREFIX)/lib/librunnel.so' '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0' \
+	    '$(DESTDIR)$(unit_folder)/runneld.service' '$(DESTDIR)$(users_folder)/runnel.conf'
+	rm -rf '$(DESTDIR)$(PREFIX)/include/runnel'
+
+.PHONY: clean
+clean: ## removes all that was built, and the store and log of make run
+	rm -rf '$(BUILD)'
+
+-include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
+    $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
+    $(integration_support) $(integration_tools:%=%.o) $(test_daemon_objects))
