@@ -1,0 +1,243 @@
+/*
+ * One parked thread: see waiter.h.
+ *
+ * Memory order: a claim is an acquire (what the waiter wrote before it was listed came with the
+ * list's lock), a finish is a release, and the thread reads DONE with acquire before it reads the
+ * result or the element. The futex itself orders nothing.
+ */
+#include "waiter.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    WAITING,        // may be claimed; its thread is awake
+    PARKED,         // may be claimed; its thread sleeps or is about to
+    CLAIMED,        // somebody is about to finish it; its thread is awake
+    CLAIMED_PARKED, // somebody is about to finish it; its thread sleeps or is about to
+    DONE,
+};
+
+// Before it sleeps, a thread looks for a while whether it is woken: from one core to another that
+// takes 0.1 us, a sleep and its wake-up 20 us and more. How often it looks follows from whether
+// that paid lately, so that a thread that mostly waits long spends nearly nothing on it.
+enum {
+    SPINS_MIN = 4,
+    SPINS_MAX = 128,
+};
+static _Thread_local unsigned spins = SPINS_MAX;
+
+static bool has_many_processors(void)
+{
+    static _Atomic int known; // 0 not yet, 1 one, 2 more
+    int many = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (many == 0) {
+        cpu_set_t allowed;
+        // A set too small for the machine is refused: such a machine has many.
+        bool one = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) == 1;
+        many = one ? 1 : 2;
+        atomic_store_explicit(&known, many, memory_order_relaxed);
+    }
+    return many == 2;
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+/* Sleeps while *address is value, at most until the deadline. false: the deadline passed. */
+static bool futex_wait(_Atomic uint32_t *address, uint32_t value, rn_time deadline)
+{
+    struct timespec until = {.tv_sec = 0};
+    struct timespec *timeout = NULL;
+
+    if (deadline != RN_NEVER) {
+        if (deadline > 0) {
+            until.tv_sec = deadline / RN_SECOND;
+            until.tv_nsec = deadline % RN_SECOND;
+        }
+        timeout = &until;
+    }
+    // FUTEX_WAIT_BITSET takes an instant, on the monotonic clock; FUTEX_WAIT takes a length.
+    long r = syscall(SYS_futex, address, FUTEX_WAIT_BITSET_PRIVATE, value, timeout, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    if (r == 0 || errno == EAGAIN || errno == EINTR)
+        return true;
+    RN_ASSERT(errno == ETIMEDOUT);
+    return false;
+}
+
+void rni_waiter_init(struct rni_waiter *waiter)
+{
+    atomic_init(&waiter->state, WAITING);
+    waiter->result = 0;
+    rni_node_init(&waiter->context_node, waiter);
+}
+
+void rni_node_init(struct rn_waiter_node *node, struct rni_waiter *waiter)
+{
+    *node = (struct rn_waiter_node){.waiter = waiter};
+}
+
+void rni_waitlist_push(struct rn_waitlist *list, struct rn_waiter_node *node)
+{
+    RN_ASSERT(node->list == NULL);
+    node->list = list;
+    node->next = NULL;
+    node->previous = list->last_;
+    if (list->last_ != NULL)
+        list->last_->next = node;
+    else
+        list->first_ = node;
+    list->last_ = node;
+}
+
+void rni_waitlist_remove(struct rn_waiter_node *node)
+{
+    struct rn_waitlist *list = node->list;
+
+    if (list == NULL)
+        return;
+    if (node->previous != NULL)
+        node->previous->next = node->next;
+    else
+        list->first_ = node->next;
+    if (node->next != NULL)
+        node->next->previous = node->previous;
+    else
+        list->last_ = node->previous;
+    node->list = NULL;
+}
+
+static bool claim(struct rni_waiter *waiter)
+{
+    uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed);
+
+    while (state == WAITING || state == PARKED) {
+        uint32_t claimed = state == WAITING ? CLAIMED : CLAIMED_PARKED;
+        if (atomic_compare_exchange_weak_explicit(&waiter->state, &state, claimed,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+struct rn_waiter_node *rni_waitlist_claim(struct rn_waitlist *list)
+{
+    struct rn_waiter_node *node;
+
+    while ((node = list->first_) != NULL) {
+        rni_waitlist_remove(node);
+        if (claim(node->waiter))
+            return node;
+    }
+    return NULL;
+}
+
+struct rn_waiter_node *rni_waitlist_claim_all(struct rn_waitlist *list)
+{
+    struct rn_waiter_node *first = NULL;
+    struct rn_waiter_node **end = &first;
+    struct rn_waiter_node *node;
+
+    while ((node = rni_waitlist_claim(list)) != NULL) {
+        node->next = NULL;
+        *end = node;
+        end = &node->next;
+    }
+    return first;
+}
+
+void rni_waiter_finish(struct rni_waiter *waiter, int result)
+{
+    waiter->result = result;
+    if (atomic_exchange_explicit(&waiter->state, DONE, memory_order_acq_rel) != CLAIMED_PARKED)
+        return;
+    // From here on the waiter may be gone; only its address counts.
+    long r = syscall(SYS_futex, &waiter->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    RN_ASSERT(r >= 0 || errno == EFAULT); // EFAULT: the stack has been unmapped meanwhile
+}
+
+void rni_waiter_finish_all(struct rn_waiter_node *nodes, int result)
+{
+    while (nodes != NULL) {
+        struct rni_waiter *waiter = nodes->waiter;
+        nodes = nodes->next;
+        rni_waiter_finish(waiter, result);
+    }
+}
+
+/* Looks for a while whether the waiter is done. */
+static bool spin(struct rni_waiter *waiter)
+{
+    if (!has_many_processors())
+        return false;
+    for (unsigned i = 0; i < spins; i++) {
+        if (atomic_load_explicit(&waiter->state, memory_order_acquire) == DONE) {
+            spins = spins * 2 < SPINS_MAX ? spins * 2 : SPINS_MAX;
+            return true;
+        }
+        pause_briefly();
+    }
+    spins = spins / 2 > SPINS_MIN ? spins / 2 : SPINS_MIN;
+    return false;
+}
+
+/* The thread ends its own wait, unless it is ended already. */
+static void end_own(struct rni_waiter *waiter, int result)
+{
+    if (!claim(waiter))
+        return;
+    waiter->result = result;
+    atomic_store_explicit(&waiter->state, DONE, memory_order_relaxed);
+}
+
+static void park(struct rni_waiter *waiter, rn_time deadline)
+{
+    for (;;) {
+        uint32_t state = atomic_load_explicit(&waiter->state, memory_order_acquire);
+        switch (state) {
+        case DONE:
+            return;
+        case WAITING:
+        case CLAIMED: {
+            uint32_t parked = state == WAITING ? PARKED : CLAIMED_PARKED;
+            (void)atomic_compare_exchange_strong_explicit(
+                &waiter->state, &state, parked, memory_order_acquire, memory_order_relaxed);
+            break; // whatever it is now, look again
+        }
+        case PARKED:
+            if (!futex_wait(&waiter->state, PARKED, deadline))
+                end_own(waiter, -ETIMEDOUT);
+            break;
+        default:
+            // Whoever claimed it is about to finish it: no deadline.
+            RN_ASSERT(state == CLAIMED_PARKED);
+            (void)futex_wait(&waiter->state, CLAIMED_PARKED, RN_NEVER);
+        }
+    }
+}
+
+int rni_waiter_wait(struct rni_waiter *waiter, rn_context *ctx, rn_time deadline)
+{
+    // Only who really sleeps has to stand on the context's list.
+    if (spin(waiter))
+        return waiter->result;
+
+    bool watched = ctx != NULL && rni_context_watch(ctx, &waiter->context_node);
+    if (ctx != NULL && !watched)
+        end_own(waiter, rn_context_err(ctx));
+    park(waiter, deadline);
+    if (watched)
+        rni_context_unwatch(ctx, &waiter->context_node);
+    return waiter->result;
+}

@@ -1,0 +1,570 @@
+/* Channels. */
+#include <runnel/chan.h>
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <runnel/group.h>
+
+#include "fault.h"
+#include "unit.h"
+
+static rn_chan *new_chan(size_t capacity)
+{
+    rn_chan *chan = NULL;
+    assert_int_equal(rn_chan_new(sizeof(int), capacity, &chan), 0);
+    return chan;
+}
+
+static void send(rn_chan *chan, int number)
+{
+    assert_int_equal(rn_chan_send(NULL, chan, &number), 0);
+}
+
+static int recv(rn_chan *chan)
+{
+    int number = -1;
+    assert_int_equal(rn_chan_recv(NULL, chan, &number), 0);
+    return number;
+}
+
+/* A thread that does one thing to a channel, with its own context. */
+struct party {
+    rn_group *group;
+    rn_context *ctx;
+    rn_chan *chan;
+    int number;
+    int result;
+    rn_time deadline;
+};
+
+static int party_sends(rn_context *ctx, void *arg)
+{
+    struct party *party = arg;
+    (void)ctx;
+    party->result = rn_chan_send(party->ctx, party->chan, &party->number);
+    return 0;
+}
+
+static int party_receives(rn_context *ctx, void *arg)
+{
+    struct party *party = arg;
+    (void)ctx;
+    party->result = rn_chan_recv_until(party->ctx, party->chan, party->deadline, &party->number);
+    return 0;
+}
+
+static void party_begin(struct party *party, rn_chan *chan, int (*fn)(rn_context *, void *))
+{
+    party->chan = chan;
+    party->result = 1;
+    if (party->deadline == 0)
+        party->deadline = RN_NEVER;
+    assert_int_equal(rn_context_with_cancel(NULL, &party->ctx), 0);
+    assert_int_equal(rn_group_new(NULL, &party->group), 0);
+    assert_int_equal(rn_group_go(party->group, "party", fn, party), 0);
+}
+
+static int party_end(struct party *party)
+{
+    assert_int_equal(rn_group_wait(party->group), 0);
+    rn_group_free(party->group);
+    rn_context_unref(party->ctx);
+    return party->result;
+}
+
+// ---- Order, capacity, close
+
+static void elements_come_out_in_order(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(3);
+    assert_int_equal(rn_chan_cap(chan), 3);
+
+    // Around the end of the buffer, several times.
+    for (int i = 0; i < 20; i += 2) {
+        send(chan, i);
+        send(chan, i + 1);
+        assert_int_equal(rn_chan_len(chan), 2);
+        assert_int_equal(recv(chan), i);
+        assert_int_equal(recv(chan), i + 1);
+    }
+    assert_int_equal(rn_chan_len(chan), 0);
+    rn_chan_free(chan);
+}
+
+static void elements_of_any_size_are_copied_whole(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {1, 2, 3, 7, 8, 9, 24, 1000};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        unsigned char sent[1000];
+        unsigned char received[1001];
+        rn_chan *chan = NULL;
+        assert_int_equal(rn_chan_new(sizes[i], 2, &chan), 0);
+        for (int round = 0; round < 5; round++) {
+            memset(sent, 'a' + round, sizeof(sent));
+            memset(received, '#', sizeof(received));
+            assert_int_equal(rn_chan_send(NULL, chan, sent), 0);
+            assert_int_equal(rn_chan_recv(NULL, chan, received), 0);
+            assert_memory_equal(sent, received, sizes[i]);
+            assert_int_equal(received[sizes[i]], '#');
+        }
+        rn_chan_free(chan);
+    }
+}
+
+static void elements_of_no_size_are_counted(void **state)
+{
+    (void)state;
+    rn_chan *chan = NULL;
+    assert_int_equal(rn_chan_new(0, 2, &chan), 0);
+    assert_int_equal(rn_chan_send(NULL, chan, NULL), 0);
+    assert_int_equal(rn_chan_send(NULL, chan, NULL), 0);
+    assert_int_equal(rn_chan_try_send(chan, NULL), -EAGAIN);
+    assert_int_equal(rn_chan_recv(NULL, chan, NULL), 0);
+    assert_int_equal(rn_chan_recv(NULL, chan, NULL), 0);
+    assert_int_equal(rn_chan_try_recv(chan, NULL), -EAGAIN);
+    rn_chan_free(chan);
+}
+
+static void an_element_may_be_thrown_away(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(2);
+    send(chan, 1);
+    send(chan, 2);
+    assert_int_equal(rn_chan_recv(NULL, chan, NULL), 0);
+    assert_int_equal(recv(chan), 2);
+    rn_chan_free(chan);
+}
+
+static void trying_does_not_wait(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(1);
+    int number = 5;
+    assert_int_equal(rn_chan_try_recv(chan, &number), -EAGAIN);
+    assert_int_equal(number, 5);
+    assert_int_equal(rn_chan_try_send(chan, &number), 0);
+    number = 6;
+    assert_int_equal(rn_chan_try_send(chan, &number), -EAGAIN);
+    assert_int_equal(rn_chan_try_recv(chan, &number), 0);
+    assert_int_equal(number, 5);
+    rn_chan_free(chan);
+}
+
+static void unbuffered_trying_needs_a_peer(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(0);
+    int number = 1;
+    assert_int_equal(rn_chan_cap(chan), 0);
+    assert_int_equal(rn_chan_try_send(chan, &number), -EAGAIN);
+    assert_int_equal(rn_chan_try_recv(chan, &number), -EAGAIN);
+    assert_int_equal(rn_chan_len(chan), 0);
+    rn_chan_free(chan);
+}
+
+static void recv_drains_the_buffer_after_close(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(3);
+    int number = 9;
+    send(chan, 1);
+    send(chan, 2);
+
+    rn_chan_close(chan);
+    rn_chan_close(chan);
+
+    assert_int_equal(rn_chan_send(NULL, chan, &number), -EPIPE);
+    assert_int_equal(rn_chan_try_send(chan, &number), -EPIPE);
+    assert_int_equal(recv(chan), 1);
+    assert_int_equal(rn_chan_try_recv(chan, &number), 0);
+    assert_int_equal(number, 2);
+    assert_int_equal(rn_chan_recv(NULL, chan, &number), -EPIPE);
+    assert_int_equal(rn_chan_try_recv(chan, &number), -EPIPE);
+    assert_int_equal(number, 2);
+    rn_chan_free(chan);
+}
+
+static void an_ended_context_wins_over_room_and_elements(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(2);
+    rn_context *ctx = NULL;
+    int number = 3;
+    assert_int_equal(rn_context_with_cancel(NULL, &ctx), 0);
+    send(chan, 1);
+    rn_context_cancel(ctx, 0);
+
+    assert_int_equal(rn_chan_send(ctx, chan, &number), -ECANCELED);
+    assert_int_equal(rn_chan_recv(ctx, chan, &number), -ECANCELED);
+    rn_chan_close(chan);
+    assert_int_equal(rn_chan_send(ctx, chan, &number), -ECANCELED);
+    assert_int_equal(rn_chan_recv(ctx, chan, &number), -ECANCELED);
+
+    assert_int_equal(number, 3);
+    assert_int_equal(rn_chan_len(chan), 1);
+    rn_context_unref(ctx);
+    rn_chan_free(chan);
+}
+
+static void recv_until_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(1);
+    int number = 3;
+    rn_time deadline = rn_after(2 * RN_MILLISECOND);
+    assert_int_equal(rn_chan_recv_until(NULL, chan, deadline, &number), -ETIMEDOUT);
+    assert_true(rn_now() >= deadline);
+    assert_int_equal(rn_chan_recv_until(NULL, chan, 0, &number), -ETIMEDOUT);
+    assert_int_equal(number, 3);
+
+    // What is there is received, however late.
+    send(chan, 4);
+    assert_int_equal(rn_chan_recv_until(NULL, chan, 0, &number), 0);
+    assert_int_equal(number, 4);
+    rn_chan_free(chan);
+}
+
+// ---- Waiting
+
+static void an_unbuffered_send_meets_its_receiver(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(0);
+    struct party sender = {.number = 7};
+    party_begin(&sender, chan, party_sends);
+    assert_int_equal(recv(chan), 7);
+    assert_int_equal(party_end(&sender), 0);
+
+    struct party receiver = {.number = 0};
+    party_begin(&receiver, chan, party_receives);
+    send(chan, 8);
+    assert_int_equal(party_end(&receiver), 0);
+    assert_int_equal(receiver.number, 8);
+    rn_chan_free(chan);
+}
+
+/* Sends as soon as a receiver waits. */
+static void send_to_waiting(rn_chan *chan, int number)
+{
+    int r;
+    while ((r = rn_chan_try_send(chan, &number)) == -EAGAIN)
+        (void)sched_yield();
+    assert_int_equal(r, 0);
+}
+
+static int recv_from_waiting(rn_chan *chan)
+{
+    int r;
+    int number = -1;
+    while ((r = rn_chan_try_recv(chan, &number)) == -EAGAIN)
+        (void)sched_yield();
+    assert_int_equal(r, 0);
+    return number;
+}
+
+static void waiting_parties_are_served_by_try(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(0);
+    struct party receiver = {.number = 0};
+    party_begin(&receiver, chan, party_receives);
+    send_to_waiting(chan, 5);
+    assert_int_equal(party_end(&receiver), 0);
+    assert_int_equal(receiver.number, 5);
+
+    struct party sender = {.number = 6};
+    party_begin(&sender, chan, party_sends);
+    assert_int_equal(recv_from_waiting(chan), 6);
+    assert_int_equal(party_end(&sender), 0);
+    rn_chan_free(chan);
+}
+
+static void a_waiting_sender_comes_after_what_is_in_the_buffer(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(2);
+    struct party sender = {.number = 3};
+    send(chan, 1);
+    send(chan, 2);
+    party_begin(&sender, chan, party_sends);
+
+    assert_int_equal(recv(chan), 1);
+    assert_int_equal(recv(chan), 2);
+    assert_int_equal(recv(chan), 3);
+
+    assert_int_equal(party_end(&sender), 0);
+    assert_int_equal(rn_chan_len(chan), 0);
+    rn_chan_free(chan);
+}
+
+static void closing_ends_those_who_wait(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        rn_chan *chan = new_chan(1);
+        struct party receivers[2] = {{.number = 1}, {.number = 1}};
+        for (int i = 0; i < 2; i++)
+            party_begin(&receivers[i], chan, party_receives);
+        rn_chan_close(chan);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(party_end(&receivers[i]), -EPIPE);
+            assert_int_equal(receivers[i].number, 1);
+        }
+        rn_chan_free(chan);
+
+        chan = new_chan(1);
+        send(chan, 0);
+        struct party senders[2] = {{.number = 1}, {.number = 2}};
+        for (int i = 0; i < 2; i++)
+            party_begin(&senders[i], chan, party_sends);
+        rn_chan_close(chan);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(party_end(&senders[i]), -EPIPE);
+        assert_int_equal(recv(chan), 0);
+        assert_int_equal(rn_chan_recv(NULL, chan, NULL), -EPIPE);
+        rn_chan_free(chan);
+    }
+}
+
+static void the_end_of_the_context_ends_the_wait_of_one(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(0);
+    struct party first = {.number = 1};
+    struct party second = {.number = 1};
+    party_begin(&first, chan, party_receives);
+    party_begin(&second, chan, party_receives);
+
+    rn_context_cancel(first.ctx, 12);
+    assert_int_equal(party_end(&first), -ECANCELED);
+    assert_int_equal(first.number, 1);
+
+    send(chan, 2);
+    assert_int_equal(party_end(&second), 0);
+    assert_int_equal(second.number, 2);
+
+    struct party sender = {.number = 1};
+    party_begin(&sender, chan, party_sends);
+    rn_context_cancel(sender.ctx, 0);
+    assert_int_equal(party_end(&sender), -ECANCELED);
+    assert_int_equal(rn_chan_try_recv(chan, NULL), -EAGAIN);
+    rn_chan_free(chan);
+}
+
+static void a_deadline_ends_the_wait(void **state)
+{
+    (void)state;
+    rn_chan *chan = new_chan(0);
+    rn_context *ctx = NULL;
+    int number = 1;
+    assert_int_equal(rn_context_with_timeout(NULL, RN_MILLISECOND, &ctx), 0);
+    assert_int_equal(rn_chan_send(ctx, chan, &number), -ETIMEDOUT);
+    assert_int_equal(rn_chan_recv(ctx, chan, &number), -ETIMEDOUT);
+    rn_context_unref(ctx);
+    rn_chan_free(chan);
+}
+
+// ---- Failures
+
+static void new_survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    for (int nth = 1;; nth++) {
+        rn_chan *chan = NULL;
+        fault_fail_malloc(nth);
+        int r = rn_chan_new(sizeof(int), 8, &chan);
+        if (!fault_reached()) {
+            assert_int_equal(r, 0);
+            rn_chan_free(chan);
+            return;
+        }
+        assert_int_equal(r, -ENOMEM);
+        assert_null(chan);
+    }
+}
+
+static void sizes_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    rn_chan *chan = NULL;
+    assert_int_equal(rn_chan_new(SIZE_MAX, 2, &chan), -ENOMEM);
+    assert_int_equal(rn_chan_new(2, SIZE_MAX, &chan), -ENOMEM);
+    assert_int_equal(rn_chan_new(SIZE_MAX - 8, 1, &chan), -ENOMEM);
+    assert_null(chan);
+    rn_chan_free(NULL);
+}
+
+// ---- Everything at once: what was sent is received, once, in each sender's order.
+
+enum {
+    SENDERS = 3,
+    RECEIVERS = 3,
+    SENDS = 2000,
+};
+
+static struct {
+    rn_chan *chan;
+    rn_context *ctx;
+    _Atomic long sent[SENDERS];                 // of each, how many sends succeeded
+    _Atomic unsigned char seen[SENDERS][SENDS]; // how often each was received
+    _Atomic long received;
+} storm;
+
+static int storm_send(rn_context *ctx, void *arg)
+{
+    int sender = *(const int *)arg;
+    unsigned seed = (unsigned)sender + 1;
+
+    for (int i = 0; i < SENDS; i++) {
+        int number = sender * SENDS + i;
+        rn_context *own = NULL;
+        int r = 0;
+        switch (rand_r(&seed) % 8) {
+        case 0:
+            r = rn_chan_try_send(storm.chan, &number);
+            break;
+        case 1:
+            if (rn_context_with_timeout(ctx, rand_r(&seed) % 50 * RN_MICROSECOND, &own) < 0)
+                return -ENOMEM;
+            r = rn_chan_send(own, storm.chan, &number);
+            rn_context_unref(own);
+            break;
+        default:
+            r = rn_chan_send(storm.ctx, storm.chan, &number);
+        }
+        if (r == 0)
+            atomic_fetch_add(&storm.sent[sender], 1);
+        else if (r == -EPIPE || rn_context_err(storm.ctx) != 0)
+            break;
+    }
+    return 0;
+}
+
+static int storm_recv(rn_context *ctx, void *arg)
+{
+    int last[SENDERS];
+    unsigned seed = *(const unsigned *)arg + 100;
+
+    memset(last, -1, sizeof(last));
+    for (;;) {
+        int number = -1;
+        int r;
+        if (rand_r(&seed) % 4 == 0)
+            r = rn_chan_recv_until(ctx, storm.chan, rn_after(rand_r(&seed) % 50 * RN_MICROSECOND),
+                                   &number);
+        else
+            r = rn_chan_recv(ctx, storm.chan, &number);
+        if (r == -EPIPE)
+            return 0;
+        if (r == -ETIMEDOUT)
+            continue;
+        if (r < 0 || number < 0 || number >= SENDERS * SENDS)
+            return -EINVAL;
+        if (number % SENDS <= last[number / SENDS])
+            return -EINVAL; // not in the sender's order
+        last[number / SENDS] = number % SENDS;
+        if (atomic_fetch_add(&storm.seen[number / SENDS][number % SENDS], 1) != 0)
+            return -EINVAL; // a second time
+        atomic_fetch_add(&storm.received, 1);
+    }
+}
+
+/* stop: cancel (1) or close (2) in the midst of it; 0: let all be sent. */
+static void run_storm(size_t capacity, int stop)
+{
+    rn_group *senders = NULL;
+    rn_group *receivers = NULL;
+    long sent = 0;
+    int numbers[] = {0, 1, 2};
+
+    memset(&storm, 0, sizeof(storm));
+    storm.chan = new_chan(capacity);
+    assert_int_equal(rn_context_with_cancel(NULL, &storm.ctx), 0);
+    assert_int_equal(rn_group_new(NULL, &senders), 0);
+    assert_int_equal(rn_group_new(NULL, &receivers), 0);
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(rn_group_go(senders, "send", storm_send, &numbers[i]), 0);
+    for (int i = 0; i < RECEIVERS; i++)
+        assert_int_equal(rn_group_go(receivers, "recv", storm_recv, &numbers[i]), 0);
+    while (stop != 0 && atomic_load(&storm.received) < SENDS / 2)
+        (void)sched_yield();
+    if (stop == 1)
+        rn_context_cancel(storm.ctx, 0);
+    if (stop == 2)
+        rn_chan_close(storm.chan);
+    assert_int_equal(rn_group_wait(senders), 0);
+    rn_chan_close(storm.chan);
+    assert_int_equal(rn_group_wait(receivers), 0);
+
+    for (int i = 0; i < SENDERS; i++)
+        sent += atomic_load(&storm.sent[i]);
+    assert_int_equal(atomic_load(&storm.received), sent);
+    assert_int_equal(rn_chan_len(storm.chan), 0);
+    rn_group_free(senders);
+    rn_group_free(receivers);
+    rn_context_unref(storm.ctx);
+    rn_chan_free(storm.chan);
+}
+
+static void nothing_is_lost_or_doubled_buffered(void **state)
+{
+    (void)state;
+    run_storm(1, 0);
+    run_storm(16, 0);
+}
+
+static void nothing_is_lost_or_doubled_unbuffered(void **state)
+{
+    (void)state;
+    run_storm(0, 0);
+}
+
+static void nothing_is_lost_or_doubled_by_a_cancel(void **state)
+{
+    (void)state;
+    run_storm(0, 1);
+    run_storm(4, 1);
+}
+
+static void nothing_is_lost_or_doubled_by_a_close(void **state)
+{
+    (void)state;
+    run_storm(0, 2);
+    run_storm(4, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elements_come_out_in_order),
+        cmocka_unit_test(elements_of_any_size_are_copied_whole),
+        cmocka_unit_test(elements_of_no_size_are_counted),
+        cmocka_unit_test(an_element_may_be_thrown_away),
+        cmocka_unit_test(trying_does_not_wait),
+        cmocka_unit_test(unbuffered_trying_needs_a_peer),
+        cmocka_unit_test(recv_drains_the_buffer_after_close),
+        cmocka_unit_test(an_ended_context_wins_over_room_and_elements),
+        cmocka_unit_test(recv_until_ends_at_its_deadline),
+        cmocka_unit_test(an_unbuffered_send_meets_its_receiver),
+        cmocka_unit_test(waiting_parties_are_served_by_try),
+        cmocka_unit_test(a_waiting_sender_comes_after_what_is_in_the_buffer),
+        cmocka_unit_test(closing_ends_those_who_wait),
+        cmocka_unit_test(the_end_of_the_context_ends_the_wait_of_one),
+        cmocka_unit_test(a_deadline_ends_the_wait),
+        cmocka_unit_test(new_survives_every_failed_allocation),
+        cmocka_unit_test(sizes_out_of_range_are_refused),
+        cmocka_unit_test(nothing_is_lost_or_doubled_buffered),
+        cmocka_unit_test(nothing_is_lost_or_doubled_unbuffered),
+        cmocka_unit_test(nothing_is_lost_or_doubled_by_a_cancel),
+        cmocka_unit_test(nothing_is_lost_or_doubled_by_a_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
