@@ -1,0 +1,154 @@
+/** \file
+ * The configuration file (libconfig syntax) as the rest of the daemon sees it: parsed, checked,
+ * with its defaults. Immutable once loaded, so any thread reads it without a lock. The settings,
+ * with type, range, default and text, stand in settings.def.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <runnel/clock.h>
+
+#include "observe/error.h"
+#include "observe/log.h"
+
+enum { CONFIG_NAME_MAX = 64, CONFIG_WORKERS_MAX = 1024 };
+
+/** Starts per second; a queue without a rate has per_s = RN_RATE_INFINITE. */
+struct config_rate {
+    double per_s;
+    char text[32]; // as it was written: "2/s"
+};
+
+struct config_queue {
+    char name[CONFIG_NAME_MAX + 1];
+    unsigned line;    // in the file
+    unsigned workers; // 1..1024
+    struct config_rate rate;
+    unsigned burst; // 1 without a setting
+};
+
+enum config_runs { CONFIG_RUNS_BUILTIN, CONFIG_RUNS_COMMAND };
+enum config_stdin { CONFIG_STDIN_ARGS, CONFIG_STDIN_NONE, CONFIG_STDIN_PLACEHOLDER };
+enum config_output { CONFIG_OUTPUT_TEXT, CONFIG_OUTPUT_JSON };
+
+/** `accept = { path = "/srv/.*" }`: the whole value of args.name must match. */
+struct config_accept {
+    char name[CONFIG_NAME_MAX + 1];
+    char *pattern;
+    regex_t regex; // REG_EXTENDED, anchored by the loader
+};
+
+struct config_kind {
+    char name[CONFIG_NAME_MAX + 1];
+    unsigned line;
+    enum config_runs runs;
+    char builtin[CONFIG_NAME_MAX + 1]; // its name in the runners' table; checked by the caller
+                                       // through config_options.builtin_exists
+    char *queue;                       // NULL: the queue "default"
+    rn_duration timeout;               // of one attempt
+    unsigned max_attempts;
+    rn_duration backoff_base, backoff_max;
+    bool retry_if_interrupted; // if_interrupted = "retry", by default max_attempts > 1
+    unsigned max_interruptions;
+    rn_duration kill_grace; // the top level's unless the kind overrides it
+    // commands only
+    char **command;       // argv, NULL-terminated; command[0] absolute
+    size_t command_count; // without the NULL
+    enum config_stdin stdin_from;
+    char stdin_name[CONFIG_NAME_MAX + 1]; // CONFIG_STDIN_PLACEHOLDER: the name in "{name}"
+    enum config_output output;
+    size_t max_output; // bytes of stdout kept
+    char *directory;   // NULL: an own empty one
+    char **pass_env;   // names, NULL-terminated; NULL: none
+    char **env; // "NAME=value", NULL-terminated, env_file's lines after the block's own; NULL: none
+    size_t env_count; // without the NULL
+    size_t env_own;   // how many of them stand in the configuration itself
+    char *env_file;   // NULL: none
+    int *retry_exit;  // exit codes that are retryable beside 75
+    size_t retry_exit_count;
+    bool retry_exit_set; // false: any failure is retryable
+    struct config_accept *accept;
+    size_t accept_count;
+};
+
+struct config {
+    char *path;           // of the file, as given
+    char *listen_host;    // "127.0.0.1", "::1"
+    char listen_text[80]; // as written
+    uint16_t listen_port; // 0: any free one
+    char *store;          // the database file's path, made absolute as the design says
+    rn_duration drain_timeout, kill_grace;
+    unsigned max_connections, max_waiting;
+    uint64_t max_backlog;
+    size_t max_request_memory; // bytes
+    rn_duration keep_succeeded, keep_failed, keep_cancelled;
+    uint64_t keep_count;
+    enum log_level log_level;
+    struct config_queue *queues; // in the file's order
+    size_t queue_count;
+    struct config_kind *kinds; // in the file's order
+    size_t kind_count;
+    struct config_kind **kinds_by_name; // the same, in order, for config_kind_find
+    int64_t loaded_at_ms;
+};
+
+/** A fault of the file; config_load tells all of them. */
+struct config_fault {
+    unsigned line; // 0: of the file as a whole, or of -o
+    char file[256];
+    char text[512];
+};
+
+struct config_options {
+    const char *path;
+    const char *const *overrides; // -o name=value, NULL-terminated; NULL: none
+    bool (*builtin_exists)(const char *name);
+    bool check_commands; // that each command's program exists and may be run (always in -t and at
+                         // start)
+};
+
+/**
+ * Loads and checks a file.
+ *
+ * @param ret_faults  all that is wrong with it, freed with free(); also set on success, to warnings
+ * there are (e.g. drain_timeout + kill_grace against the unit's stop time), then with count > 0 and
+ * result 0
+ *
+ * **Ownership:** ret_config is new, freed with config_free. **Errors:** -EINVAL: ret_faults has at
+ * least one fault; -ENOMEM.
+ */
+int config_load(const struct config_options *options, struct config **ret_config,
+                struct config_fault **ret_faults, size_t *ret_fault_count) RN_MUST_CHECK;
+void config_free(struct config *config);
+
+/** By name; NULL: not there. */
+const struct config_queue *config_queue_find(const struct config *config, const char *name);
+const struct config_kind *config_kind_find(const struct config *config, const char *name);
+
+/** -T: every setting in force, in the file's own syntax, defaults too. */
+int config_print(const struct config *config, FILE *file) RN_MUST_CHECK;
+
+/** The setting's names, for "did you mean": the nearest of names (NULL-terminated) within an edit
+ * distance of 2, or NULL. */
+const char *nearest_name(const char *word, const char *const *names);
+
+/**
+ * Whether an element of a command (or stdin's text) has a placeholder: is exactly {name}, or ends
+ * in ={name}. A name has 1 to 64 letters, digits, '_' and '-', the first one a letter or '_'. Other
+ * braces are literal.
+ *
+ * @param ret_prefix_bytes  of the element before the placeholder; 0: it is the whole element
+ */
+bool config_placeholder(const char *element, size_t *ret_prefix_bytes,
+                        char ret_name[CONFIG_NAME_MAX + 1]);
+
+/** Names of queues, kinds: [a-z][a-z0-9_-]{0,63}, not true or false. */
+bool config_name_valid(const char *name);
+
+#endif

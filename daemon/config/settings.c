@@ -1,0 +1,445 @@
+/* The table of settings, and how the values of each type are taken from the file, from -o and from
+ * the table's own defaults. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/internal.h"
+
+// clang-format off
+#define OBJECT_TOP struct config
+#define OBJECT_QUEUE struct config_queue
+#define OBJECT_KIND struct config_kind
+#define OBJECT_BACKOFF struct config_kind
+#define SETTING(scope_, name_, type_, field_, min_, max_, default_, reloadable_, text_)                      \
+    {.scope = SCOPE_##scope_, .name = #name_, .type = TYPE_##type_, .offset = offsetof(OBJECT_##scope_, field_), \
+     .size = sizeof(((OBJECT_##scope_ *)NULL)->field_), .min = (min_), .max = (max_),                        \
+     .default_text = (default_), .is_reloadable = (reloadable_), .text = (text_)},
+const struct setting setting_table[] = {
+#include "config/settings.def"
+    {.name = NULL},
+};
+// clang-format on
+
+enum { SCOPE_SETTINGS_MAX = 40 }; // of one scope; more than there are
+
+const struct setting *setting_find(enum setting_scope scope, const char *name)
+{
+    for (const struct setting *setting = setting_table; setting->name != NULL; setting++)
+        if (setting->scope == scope && strcmp(setting->name, name) == 0)
+            return setting;
+    return NULL;
+}
+
+/* What the file has where something else is wanted, for messages. */
+static const char *shown(const struct value *value, char *text, size_t size)
+{
+    if (value->setting == NULL) {
+        snprintf(text, size, "\"%.60s\"", value->text);
+        return text;
+    }
+    switch (config_setting_type(value->setting)) {
+    case CONFIG_TYPE_STRING:
+        snprintf(text, size, "\"%.60s\"", config_setting_get_string(value->setting));
+        return text;
+    case CONFIG_TYPE_INT:
+    case CONFIG_TYPE_INT64:
+        snprintf(text, size, "%lld", config_setting_get_int64(value->setting));
+        return text;
+    case CONFIG_TYPE_FLOAT:
+        snprintf(text, size, "%g", config_setting_get_float(value->setting));
+        return text;
+    case CONFIG_TYPE_BOOL:
+        return config_setting_get_bool(value->setting) ? "true" : "false";
+    case CONFIG_TYPE_GROUP:
+        return "a group";
+    default:
+        return "a list";
+    }
+}
+
+const char *settings_string(struct loader *loader, const struct setting *setting,
+                            const struct value *value, const char *what)
+{
+    char text[80];
+    const char *string =
+        value->setting == NULL ? value->text : config_setting_get_string(value->setting);
+    if (string == NULL)
+        fault_value(loader, setting, value, "must be %s, not %s", what,
+                    shown(value, text, sizeof(text)));
+    return string;
+}
+
+/* The field of a setting in its object. */
+static void *field_of(const struct setting *setting, void *object)
+{
+    return (char *)object + setting->offset;
+}
+
+/* Fields of numbers are `unsigned`, or have 64 bits. */
+static void store_number(const struct setting *setting, void *object, int64_t number)
+{
+    RN_ASSERT(number >= 0);
+    if (setting->size == sizeof(unsigned)) {
+        unsigned narrow = (unsigned)number;
+        memcpy(field_of(setting, object), &narrow, sizeof(narrow));
+    } else {
+        RN_ASSERT(setting->size == sizeof(number));
+        memcpy(field_of(setting, object), &number, sizeof(number));
+    }
+}
+
+static bool is_integer(const struct value *value)
+{
+    if (value->setting == NULL)
+        return false;
+    int type = config_setting_type(value->setting);
+    return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+}
+
+static const char *text_of(const struct value *value)
+{
+    return value->setting == NULL ? value->text : config_setting_get_string(value->setting);
+}
+
+static void set_duration(struct loader *loader, const struct setting *setting,
+                         const struct value *value, void *object)
+{
+    const char *text = text_of(value);
+    rn_duration length = -1;
+
+    if (is_integer(value)) {
+        long long seconds = config_setting_get_int64(value->setting);
+        if (seconds >= 0 && seconds <= INT64_MAX / RN_SECOND)
+            length = seconds * RN_SECOND;
+    } else if (text != NULL) {
+        uint64_t seconds;
+        if (units_duration(text, &length) < 0)
+            length = -1;
+        // -o has no other form for a number
+        if (length < 0 && value->setting == NULL && units_unsigned(text, INT32_MAX, &seconds) == 0)
+            length = (rn_duration)seconds * RN_SECOND;
+    } else if (config_setting_type(value->setting) == CONFIG_TYPE_FLOAT) {
+        double seconds = config_setting_get_float(value->setting);
+        if (seconds >= 0 && seconds < 1e9)
+            length = (rn_duration)(seconds * 1000) * RN_MILLISECOND;
+    }
+    if (length < setting->min || length > setting->max) {
+        char least[48];
+        char most[48];
+        char got[80];
+        fault_value(loader, setting, value,
+                    "must be a length of time such as \"30s\" or \"1h30m\", from %s to %s, not %s",
+                    units_duration_text(setting->min, least, sizeof(least)),
+                    units_duration_text(setting->max, most, sizeof(most)),
+                    shown(value, got, sizeof(got)));
+        return;
+    }
+    store_number(setting, object, length);
+}
+
+static void set_count(struct loader *loader, const struct setting *setting,
+                      const struct value *value, void *object)
+{
+    int64_t number = -1;
+    uint64_t parsed;
+
+    if (is_integer(value))
+        number = config_setting_get_int64(value->setting);
+    else if (value->setting == NULL && units_unsigned(value->text, INT64_MAX, &parsed) == 0)
+        number = (int64_t)parsed;
+    if (number < setting->min || number > setting->max) {
+        char got[80];
+        fault_value(loader, setting, value,
+                    "must be a whole number from %" PRId64 " to %" PRId64 ", not %s", setting->min,
+                    setting->max, shown(value, got, sizeof(got)));
+        return;
+    }
+    store_number(setting, object, number);
+}
+
+static void set_bytes(struct loader *loader, const struct setting *setting,
+                      const struct value *value, void *object)
+{
+    const char *text = text_of(value);
+    int64_t bytes = -1;
+    uint64_t parsed;
+
+    if (is_integer(value))
+        bytes = config_setting_get_int64(value->setting);
+    else if (text != NULL && units_bytes(text, &parsed) == 0 && parsed <= INT64_MAX)
+        bytes = (int64_t)parsed;
+    if (bytes < setting->min || bytes > setting->max) {
+        char least[32];
+        char most[32];
+        char got[80];
+        fault_value(loader, setting, value,
+                    "must be a size such as \"64KiB\", from %s to %s, not %s",
+                    units_bytes_text((uint64_t)setting->min, least, sizeof(least)),
+                    units_bytes_text((uint64_t)setting->max, most, sizeof(most)),
+                    shown(value, got, sizeof(got)));
+        return;
+    }
+    store_number(setting, object, bytes);
+}
+
+static void set_rate(struct loader *loader, const struct setting *setting,
+                     const struct value *value, void *object)
+{
+    static const char what[] =
+        "a number of starts such as \"10/s\", \"90/m\" or \"2.5/h\", above 0, at most 1000000/s";
+    struct config_rate *rate = field_of(setting, object);
+    const char *text = settings_string(loader, setting, value, what);
+    double per_s;
+
+    if (text == NULL)
+        return;
+    if (strlen(text) >= sizeof(rate->text) || units_rate(text, &per_s) < 0) {
+        fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
+        return;
+    }
+    rate->per_s = per_s;
+    memcpy(rate->text, text, strlen(text) + 1);
+}
+
+static void set_level(struct loader *loader, const struct setting *setting,
+                      const struct value *value, void *object)
+{
+    static const char what[] = "\"err\", \"warn\", \"notice\", \"info\" or \"debug\"";
+    enum log_level *level = field_of(setting, object);
+    const char *text = settings_string(loader, setting, value, what);
+    if (text != NULL && log_level_parse(text, level) < 0)
+        fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
+}
+
+/* Splits "127.0.0.1:80" and "[::1]:80". */
+static bool split_address(const char *text, char host[static 64], uint16_t *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+    if (colon == NULL || units_unsigned(colon + 1, UINT16_MAX, &port) < 0)
+        return false;
+
+    const char *start = text;
+    const char *end = colon;
+    bool has_brackets = end - start >= 2 && *start == '[' && end[-1] == ']';
+    if (has_brackets) {
+        start++;
+        end--;
+    }
+    size_t length = (size_t)(end - start);
+    if (length == 0 || length >= 64 || (!has_brackets && memchr(start, ':', length) != NULL))
+        return false;
+    memcpy(host, start, length);
+    host[length] = '\0';
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static void set_listen(struct loader *loader, const struct setting *setting,
+                       const struct value *value, void *object)
+{
+    static const char what[] = "an address and a port such as \"127.0.0.1:7733\" or \"[::1]:7733\"";
+    struct config *config = object;
+    const char *text = settings_string(loader, setting, value, what);
+    char host[64];
+    uint16_t port;
+    struct in_addr four;
+    struct in6_addr six;
+
+    if (text == NULL)
+        return;
+    if (strlen(text) >= sizeof(config->listen_text) || !split_address(text, host, &port)) {
+        fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
+        return;
+    }
+    if (strcmp(host, "localhost") == 0)
+        memcpy(host, "127.0.0.1", sizeof("127.0.0.1"));
+    bool is_four = inet_pton(AF_INET, host, &four) == 1;
+    bool is_six = inet_pton(AF_INET6, host, &six) == 1;
+    if (!is_four && !is_six) {
+        fault_value(loader, setting, value,
+                    "must be %s; names other than localhost are not looked up, not \"%.60s\"", what,
+                    text);
+        return;
+    }
+    bool is_loopback = is_four ? ntohl(four.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&six);
+    if (!is_loopback) {
+        fault_value(loader, setting, value,
+                    "can only be 127.0.0.1, localhost or [::1]: runneld does not ask who its "
+                    "clients are yet, so on %s "
+                    "everybody who reaches the port could run tasks",
+                    host);
+        return;
+    }
+    char *copy = loader_strdup(loader, host);
+    if (copy == NULL)
+        return;
+    free(config->listen_host);
+    config->listen_host = copy;
+    config->listen_port = port;
+    memcpy(config->listen_text, text, strlen(text) + 1);
+}
+
+/* A relative path lies below the first of systemd's state folders, else below the configuration
+ * file's own. */
+static bool absolute_store(const struct loader *loader, const char *text,
+                           char path[static PATH_MAX])
+{
+    enum { LONGEST = PATH_MAX - 64 }; // there are files beside it, with longer names
+    char folder[PATH_MAX];
+    const char *state = getenv("STATE_DIRECTORY");
+
+    if (text[0] == '/') {
+        folder[0] = '\0';
+    } else if (state != NULL && state[0] == '/') {
+        size_t length = strcspn(state, ":");
+        if (length >= sizeof(folder) - 1)
+            return false;
+        memcpy(folder, state, length);
+        memcpy(folder + length, "/", 2);
+    } else {
+        if (realpath(loader->folder[0] != '\0' ? loader->folder : ".", folder) == NULL)
+            return false;
+        size_t length = strlen(folder);
+        if (length >= sizeof(folder) - 1)
+            return false;
+        if (folder[length - 1] != '/')
+            memcpy(folder + length, "/", 2);
+    }
+    if (strlen(folder) + strlen(text) >= LONGEST)
+        return false;
+    memcpy(path, folder, strlen(folder));
+    memcpy(path + strlen(folder), text, strlen(text) + 1);
+    return true;
+}
+
+static void set_store(struct loader *loader, const struct setting *setting,
+                      const struct value *value, void *object)
+{
+    struct config *config = object;
+    const char *text = settings_string(loader, setting, value, "the path of a file");
+    char path[PATH_MAX];
+
+    if (text == NULL)
+        return;
+    if (text[0] == '\0' || text[strlen(text) - 1] == '/') {
+        fault_value(loader, setting, value, "must be the path of a file, not \"%.60s\"", text);
+        return;
+    }
+    if (!absolute_store(loader, text, path)) {
+        fault_value(loader, setting, value,
+                    "is too long a path, or its folder does not exist: \"%.60s\"", text);
+        return;
+    }
+    char *copy = loader_strdup(loader, path);
+    if (copy == NULL)
+        return;
+    free(config->store);
+    config->store = copy;
+}
+
+static void set_backoff(struct loader *loader, const struct setting *setting,
+                        const struct value *value, void *object)
+{
+    char got[80];
+    if (config_setting_type(value->setting) != CONFIG_TYPE_GROUP) {
+        fault_value(loader, setting, value,
+                    "must be a group such as { base = \"5s\"; max = \"1h\"; }, not %s",
+                    shown(value, got, sizeof(got)));
+        return;
+    }
+    char before[sizeof(loader->where)];
+    memcpy(before, loader->where, sizeof(before));
+    snprintf(loader->where, sizeof(loader->where), "%.140s%s.", before, setting->name);
+    settings_load(loader, SCOPE_BACKOFF, value->setting, object);
+    memcpy(loader->where, before, sizeof(before));
+}
+
+void setting_set(struct loader *loader, const struct setting *setting, const struct value *value,
+                 void *object)
+{
+    static setting_set_fn *const set_fns[] = {
+        [TYPE_LISTEN] = set_listen,
+        [TYPE_STORE] = set_store,
+        [TYPE_DURATION] = set_duration,
+        [TYPE_COUNT] = set_count,
+        [TYPE_BYTES] = set_bytes,
+        [TYPE_LEVEL] = set_level,
+        [TYPE_RATE] = set_rate,
+        [TYPE_NAME] = kind_set_builtin,
+        [TYPE_STRINGS] = kind_set_command,
+        [TYPE_QUEUE_NAME] = kind_set_queue_name,
+        [TYPE_BACKOFF] = set_backoff,
+        [TYPE_INTERRUPTED] = kind_set_interrupted,
+        [TYPE_STDIN] = kind_set_stdin,
+        [TYPE_OUTPUT] = kind_set_output,
+        [TYPE_DIRECTORY] = kind_set_directory,
+        [TYPE_ENV_NAMES] = environment_set_pass_env,
+        [TYPE_ENV] = environment_set_variables,
+        [TYPE_ENV_FILE] = environment_set_file,
+        [TYPE_EXIT_CODES] = kind_set_exit_codes,
+        [TYPE_ACCEPT] = kind_set_accept,
+    };
+    set_fns[setting->type](loader, setting, value, object);
+}
+
+static void unknown_setting(struct loader *loader, enum setting_scope scope,
+                            const config_setting_t *at)
+{
+    const char *names[SCOPE_SETTINGS_MAX + 3];
+    size_t count = 0;
+
+    for (const struct setting *setting = setting_table; setting->name != NULL; setting++)
+        if (setting->scope == scope && count < SCOPE_SETTINGS_MAX)
+            names[count++] = setting->name;
+    if (scope == SCOPE_TOP) {
+        names[count++] = "queue";
+        names[count++] = "kind";
+    }
+    names[count] = NULL;
+    const char *name = config_setting_name(at);
+    const char *nearest = nearest_name(name, names);
+    if (nearest != NULL)
+        fault_at(loader, at, "%s%.100s is no setting; did you mean %s?", loader->where, name,
+                 nearest);
+    else
+        fault_at(loader, at, "%s%.100s is no setting", loader->where, name);
+}
+
+void settings_load(struct loader *loader, enum setting_scope scope, const config_setting_t *group,
+                   void *object)
+{
+    int count = config_setting_length(group);
+    for (int i = 0; i < count; i++) {
+        const config_setting_t *child = config_setting_get_elem(group, (unsigned)i);
+        const char *name = config_setting_name(child);
+        if (scope == SCOPE_TOP && (strcmp(name, "queue") == 0 || strcmp(name, "kind") == 0))
+            continue; // config.c takes them, after all others
+        const struct setting *setting = setting_find(scope, name);
+        if (setting == NULL)
+            unknown_setting(loader, scope, child);
+        else
+            setting_set(loader, setting, &(struct value){.setting = child}, object);
+    }
+}
+
+void settings_default(struct loader *loader, enum setting_scope scope, void *object)
+{
+    for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
+        if (setting->scope != scope || setting->default_text == NULL ||
+            setting->type == TYPE_QUEUE_NAME)
+            continue;
+        // As -o would have it: a text without its quotes.
+        char text[64];
+        size_t quoted = setting->default_text[0] == '"' ? 1 : 0;
+        size_t length = strlen(setting->default_text) - 2 * quoted;
+        RN_ASSERT(length < sizeof(text));
+        memcpy(text, setting->default_text + quoted, length);
+        text[length] = '\0';
+        setting_set(loader, setting, &(struct value){.text = text}, object);
+    }
+}
