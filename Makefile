@@ -41,7 +41,8 @@ sanitize := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 # _FORTIFY_SOURCE needs an optimising compiler, and the sanitizers do not see through its checked functions.
 harden := $(if $(SAN)$(findstring -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3) -fstack-protector-strong
 dialect := -std=c17 -D_GNU_SOURCE -pthread
-compile = $(CC) $(dialect) $(warnings) $(CFLAGS) $(harden) $(sanitize) -fvisibility=hidden
+# Builds with a sanitizer also check each mutex's owner and rank (RN_DEBUG).
+compile = $(CC) $(dialect) $(warnings) $(CFLAGS) $(harden) $(sanitize) $(if $(SAN),-DRN_DEBUG) -fvisibility=hidden
 link = $(CC) -pthread $(CFLAGS) $(sanitize) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ all: $(products) $(examples) ## everything but the tests: runneld, librunnel.a, 
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@sed -n '/^# *[A-Z]*=/s/^# */  /p' Makefile
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ format: packages ## formats the sources in place
 # ---------------------------------------------------------------------------------------------------------------------
 # Run, install, clean
 
-run_folder := build/run
+run_folder := $(BUILD)/run
 
 .PHONY: run
 run: $(BUILD)/runneld ## starts runneld in the foreground on the sample configuration; PORT=9000 make run takes another port

@@ -24,6 +24,9 @@ FNR == 1 { in_comment = 0 }
         name = substr(line, RSTART, RLENGTH)
         sub(/[ \t]*\($/, "", name)
         line = substr(line, RSTART + RLENGTH)
+        # Tests that only speak HTTP read numbers of their own, without units.c.
+        if (FILENAME ~ /^tests\// && (name ~ /^strtou?ll?$/ || name == "signal"))
+            continue
         if (name in banned)
             fault(name " is banned")
         if (name == "exit" && FILENAME != "daemon/main.c" && FILENAME !~ /^(tests|lib\/examples)\//)
