@@ -55,13 +55,14 @@ static int number_of(void *task)
 
 static void enter(unsigned worker)
 {
-    int now = atomic_fetch_add(&seen.inside, 1) + 1;
-    int most = atomic_load(&seen.most_inside);
-
-    while (now > most && !atomic_compare_exchange_weak(&seen.most_inside, &most, now))
-        continue;
     if (worker == 0 || worker >= WORKERS_MAX || atomic_exchange(&seen.busy[worker], true))
         atomic_fetch_add(&seen.faults, 1);
+
+    // Last: who waits until so many are inside then sees the rest.
+    int now = atomic_fetch_add(&seen.inside, 1) + 1;
+    int most = atomic_load(&seen.most_inside);
+    while (now > most && !atomic_compare_exchange_weak(&seen.most_inside, &most, now))
+        continue;
 }
 
 static void leave(unsigned worker, void *task)
