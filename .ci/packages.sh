@@ -4,10 +4,10 @@
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
 
-run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev'
-check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg jq curl procps"
+run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
+check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg procps"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck"
-bench="$run libcurl4-openssl-dev wrk beanstalkd redis-server postgresql postgresql-contrib python3 curl"
+bench="$run libcurl4-openssl-dev beanstalkd redis-server postgresql postgresql-contrib"
 
 case ${1-} in
 run) wanted=$run ;;
