@@ -1,0 +1,427 @@
+/* The engine as a whole: made, started, drained, stopped; and what the store tells it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "engine/core.h"
+
+struct queue *engine_find_queue(struct engine *engine, const char *name, bool make)
+{
+    struct queue *queue = NULL;
+
+    rn_mutex_lock(&engine->mu);
+    HASH_FIND_STR(engine->queues, name, queue);
+    if (queue == NULL && make) {
+        const struct config_queue *config = config_queue_find(engine->config, name);
+        if (queue_new(engine, name, config, &queue) == 0) {
+            HASH_ADD_STR(engine->queues, name, queue);
+            if (queue->hh.tbl == NULL) {
+                queue_free(queue);
+                queue = NULL;
+            }
+        }
+    }
+    rn_mutex_unlock(&engine->mu);
+    return queue;
+}
+
+void engine_each_queue(struct engine *engine, void (*fn)(struct queue *queue, void *arg), void *arg)
+{
+    rn_mutex_lock(&engine->mu);
+    struct queue *queue = engine->queues;
+    while (queue != NULL) {
+        rn_mutex_unlock(&engine->mu); // queues are never removed, so the place in the list holds
+        fn(queue, arg);
+        rn_mutex_lock(&engine->mu);
+        queue = queue->hh.next;
+    }
+    rn_mutex_unlock(&engine->mu);
+}
+
+/* ---- what the store tells, on its thread ---- */
+
+static void touch(struct engine *engine, struct queue *queue)
+{
+    if (queue->touched)
+        return;
+    queue->touched = true;
+    queue->next_touched = engine->touched;
+    engine->touched = queue;
+}
+
+/* A task was put back into its queue by the end of its run: as a record of its own, since the
+ * task's operation still holds the old one. */
+static void requeue(struct engine *engine, struct queue *queue, struct record *from)
+{
+    struct record *record = malloc(sizeof(*record));
+    if (record == NULL) { // it stays on disk, and the frontier before it
+        struct queue_key key = {.priority = from->priority, .id = from->id};
+        rn_mutex_lock(&queue->mu);
+        window_cut(&queue->window, key);
+        rn_mutex_unlock(&queue->mu);
+        return;
+    }
+    *record = *from;
+    from->args = from->tags = from->result = (struct text){0};
+    from->error_message = from->exec = from->history = (struct text){0};
+    queue_put(queue, &record);
+    record_free(record);
+    touch(engine, queue);
+}
+
+static void on_queued(struct engine *engine, struct store_event *event)
+{
+    struct queue *queue = engine_find_queue(engine, event->record->queue, true);
+
+    if (event->record->expires_at_ms > 0)
+        schedule_at(&engine->schedule, event->record->expires_at_ms);
+    if (queue == NULL)
+        return; // no memory for the queue: its window is empty and lies before every task
+    if (event->was_running) {
+        (void)queue_land(queue, event->record->id);
+        requeue(engine, queue, event->record);
+        return;
+    }
+    queue_put(queue, &event->record);
+    touch(engine, queue);
+}
+
+static void on_waiting(struct engine *engine, const struct store_event *event)
+{
+    const struct record *record = event->record;
+
+    if (event->was_running) {
+        struct queue *queue = engine_find_queue(engine, record->queue, false);
+        if (queue != NULL)
+            (void)queue_land(queue, record->id);
+    }
+    if (record->state == TASK_SCHEDULED || record->state == TASK_RETRYING)
+        schedule_at(&engine->schedule, record->due_at_ms);
+    if (record->expires_at_ms > 0)
+        schedule_at(&engine->schedule, record->expires_at_ms);
+}
+
+static void on_ended(struct engine *engine, const struct store_event *event)
+{
+    if (event->was_running) {
+        struct queue *queue = engine_find_queue(engine, event->record->queue, false);
+        if (queue != NULL)
+            (void)queue_land(queue, event->record->id);
+    }
+    waiters_end(&engine->waiters, event->record->id);
+}
+
+static int on_withdraw(struct engine *engine, const struct store_event *event)
+{
+    struct queue *queue = engine_find_queue(engine, event->queue, false);
+    struct task *task = NULL;
+
+    if (queue == NULL)
+        return 0;
+    int r = queue_withdraw(queue, event->key, &task);
+    if (task != NULL) {
+        task->next = engine->withdrawn;
+        engine->withdrawn = task;
+    }
+    return r;
+}
+
+static void on_restore(struct engine *engine, const struct store_event *event)
+{
+    struct task **link = &engine->withdrawn;
+    while (*link != NULL && (*link)->record.id != event->key.id)
+        link = &(*link)->next;
+    struct task *task = *link;
+    if (task == NULL)
+        return; // it was on disk only
+    *link = task->next;
+    task->next = NULL;
+    queue_restore(task->queue, task);
+}
+
+static void on_group_end(struct engine *engine)
+{
+    while (engine->withdrawn != NULL) {
+        struct task *task = engine->withdrawn;
+        engine->withdrawn = task->next;
+        task_free(task);
+    }
+    while (engine->touched != NULL) {
+        struct queue *queue = engine->touched;
+        engine->touched = queue->next_touched;
+        queue->touched = false;
+        queue_wake(queue);
+    }
+}
+
+static void on_queue_event(struct engine *engine, const struct store_event *event)
+{
+    struct queue *queue =
+        engine_find_queue(engine, event->queue == NULL ? event->record->queue : event->queue,
+                          event->type == STORE_EVENT_QUEUE_SET);
+    if (queue == NULL)
+        return;
+    if (event->type == STORE_EVENT_QUEUE_SET)
+        queue_apply(queue, event->settings);
+    else if (event->type == STORE_EVENT_CANCEL_REQUESTED)
+        queue_cancel(queue, event->record->id);
+    else
+        (void)queue_land(queue, event->record->id);
+}
+
+int engine_event(void *arg, struct store_event *event)
+{
+    struct engine *engine = arg;
+
+    switch (event->type) {
+    case STORE_EVENT_QUEUED:
+        on_queued(engine, event);
+        return 0;
+    case STORE_EVENT_WAITING:
+        on_waiting(engine, event);
+        return 0;
+    case STORE_EVENT_ENDED:
+        on_ended(engine, event);
+        return 0;
+    case STORE_EVENT_CANCEL_REQUESTED:
+    case STORE_EVENT_QUEUE_SET:
+    case STORE_EVENT_REFUSED:
+        on_queue_event(engine, event);
+        return 0;
+    case STORE_EVENT_GROUP_END:
+        on_group_end(engine);
+        return 0;
+    case STORE_EVENT_WITHDRAW:
+        return on_withdraw(engine, event);
+    case STORE_EVENT_RESTORE:
+        on_restore(engine, event);
+        return 0;
+    case STORE_EVENT_SPACE: // the store itself keeps what waits for room, and logs it
+        return 0;
+    }
+    return 0;
+}
+
+/* ---- made and started ---- */
+
+static bool policy_of_kind(void *arg, const char *kind,
+                           struct store_interruption_policy *ret_policy)
+{
+    const struct engine *engine = arg;
+    const struct config_kind *config = config_kind_find(engine->config, kind);
+    if (config == NULL)
+        return false;
+    *ret_policy = (struct store_interruption_policy){
+        .retry = config->retry_if_interrupted, .max_interruptions = config->max_interruptions};
+    return true;
+}
+
+static int recover(struct engine *engine, struct error *reterr)
+{
+    struct store_recovery recovery = {0};
+    int r = store_recover(engine->store, policy_of_kind, engine, &recovery, reterr);
+    if (r < 0)
+        return r;
+    if (recovery.interrupted > 0)
+        log_event(LOG_LEVEL_WARN, "recovered", LOG_UINT("interrupted", recovery.interrupted),
+                  LOG_UINT("requeued", recovery.requeued), LOG_UINT("failed", recovery.failed),
+                  LOG_UINT("poison", recovery.poisoned), LOG_UINT("cancelled", recovery.cancelled));
+    if (recovery.released > 0)
+        log_event(LOG_LEVEL_NOTICE, "held_released", LOG_UINT("tasks", recovery.released));
+    return 0;
+}
+
+/* The queues of the configuration, and those that only have tasks or overrides left. */
+static int make_queues(struct engine *engine)
+{
+    struct store_queue_counts *counts = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < engine->config->queue_count; i++) {
+        if (engine_find_queue(engine, engine->config->queues[i].name, true) == NULL)
+            return -ENOMEM;
+    }
+    int r = store_counts(engine->store, &counts, &count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct queue *queue = engine_find_queue(engine, counts[i].queue, true);
+        if (queue == NULL) {
+            r = -ENOMEM;
+            break;
+        }
+        queue_apply(queue, &counts[i].settings);
+        uint64_t waiting = counts[i].states[TASK_QUEUED] + counts[i].states[TASK_SCHEDULED] +
+                           counts[i].states[TASK_RETRYING];
+        if (queue->config == NULL && waiting > 0)
+            log_event(LOG_LEVEL_WARN, "queue_not_configured", LOG_TEXT("queue", queue->name),
+                      LOG_UINT("waiting", waiting));
+    }
+    free(counts);
+    return r;
+}
+
+/* Commands without a directory of their own run below it. */
+static int make_work_root(struct engine *engine, struct error *reterr)
+{
+    if (asprintf(&engine->work_root, "%s-work", engine->config->store) < 0) {
+        engine->work_root = NULL;
+        return error_set(reterr, -ENOMEM, "no memory for the engine");
+    }
+    int r = runner_open_work_root(engine->work_root);
+    if (r < 0)
+        return error_set(reterr, r, "cannot make the folder '%s' for commands: %s",
+                         engine->work_root, rn_strerror(r));
+    return 0;
+}
+
+static int build(struct engine *engine, struct error *reterr)
+{
+    const struct config *config = engine->config;
+    struct store_options options = {.path = config->store,
+                                    .max_backlog = config->max_backlog,
+                                    .events = engine_event,
+                                    .arg = engine};
+
+    int r = store_open(&options, &engine->store, reterr);
+    if (r < 0)
+        return r;
+    r = make_work_root(engine, reterr);
+    if (r < 0)
+        return r;
+    r = recover(engine, reterr);
+    if (r < 0)
+        return r;
+    r = rn_group_new(NULL, &engine->group);
+    if (r == 0)
+        r = rn_context_with_cancel(NULL, &engine->hurry);
+    if (r == 0)
+        r = waiters_init(&engine->waiters, config->max_waiting);
+    if (r == 0)
+        r = make_queues(engine);
+    if (r < 0)
+        return error_set(reterr, r, "cannot make the engine: %s", rn_strerror(r));
+    return 0;
+}
+
+int engine_new(const struct config *config, struct engine **ret_engine, struct error *reterr)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return error_set(reterr, -ENOMEM, "no memory for the engine");
+    engine->config = config;
+    engine->started_at_ms = rn_wall_ms();
+    atomic_init(&engine->phase, ENGINE_STARTING);
+    atomic_init(&engine->kill_grace_ns, INT64_MAX);
+    rn_mutex_init(&engine->mu, 10);
+    schedule_init(&engine->schedule, engine);
+
+    int r = build(engine, reterr);
+    if (r < 0) {
+        engine_free(engine);
+        return r;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+struct start_of_queues {
+    int result;
+    const char *failed;
+};
+
+static void start_queue(struct queue *queue, void *arg)
+{
+    struct start_of_queues *start = arg;
+    if (start->result == 0)
+        start->result = queue_start(queue);
+    if (start->result < 0 && start->failed == NULL)
+        start->failed = queue->name;
+}
+
+int engine_start(struct engine *engine, struct error *reterr)
+{
+    struct start_of_queues start = {0};
+
+    int r = store_start(engine->store, reterr);
+    if (r < 0)
+        return r;
+    int64_t next_due_ms = store_next_due(engine->store);
+    if (next_due_ms > 0)
+        schedule_at(&engine->schedule, next_due_ms);
+    r = rn_group_go(engine->group, "schedule", schedule_run, &engine->schedule);
+    if (r < 0)
+        return error_set(reterr, r, "cannot start a thread: %s", rn_strerror(r));
+    engine_each_queue(engine, start_queue, &start);
+    if (start.result < 0)
+        return error_set(reterr, start.result, "cannot start the workers of queue '%s': %s",
+                         start.failed, rn_strerror(start.result));
+    atomic_store(&engine->phase, ENGINE_READY);
+    return 0;
+}
+
+void engine_stop(struct engine *engine)
+{
+    rn_context_cancel(rn_group_context(engine->group), 0);
+    (void)rn_group_wait(engine->group);
+    store_stop(engine->store);
+    runner_close_work_root(engine->work_root);
+}
+
+void engine_free(struct engine *engine)
+{
+    struct queue *queue = NULL;
+    struct queue *next = NULL;
+
+    if (engine == NULL)
+        return;
+    if (engine->waiters.timer != NULL)
+        waiters_fini(&engine->waiters);
+    store_free(engine->store);
+    rn_mutex_lock(&engine->mu);
+    HASH_ITER (hh, engine->queues, queue, next) {
+        HASH_DEL(engine->queues, queue);
+        queue_free(queue);
+    }
+    rn_mutex_unlock(&engine->mu);
+    rn_group_free(engine->group);
+    rn_context_unref(engine->hurry);
+    schedule_fini(&engine->schedule);
+    rn_mutex_fini(&engine->mu);
+    free(engine->work_root);
+    free(engine);
+}
+
+/* ---- submits ---- */
+
+enum engine_phase engine_phase(struct engine *engine)
+{
+    return (enum engine_phase)atomic_load(&engine->phase);
+}
+
+const struct config *engine_config(struct engine *engine)
+{
+    return engine->config;
+}
+
+int engine_submit(struct engine *engine, struct store_op *op)
+{
+    if (op->type == STORE_PUT) {
+        if (engine_phase(engine) == ENGINE_DRAINING)
+            return -EPIPE;
+        if (store_is_full(engine->store))
+            return -ENOSPC;
+        if (store_backlog(engine->store) + op->put.count > engine->config->max_backlog)
+            return -ENOBUFS;
+    }
+    return store_submit(engine->store, op);
+}
+
+int engine_wait_start(struct engine *engine, struct engine_wait *wait)
+{
+    return waiters_start(&engine->waiters, wait);
+}
+
+bool engine_wait_stop(struct engine *engine, struct engine_wait *wait)
+{
+    return waiters_stop(&engine->waiters, wait);
+}

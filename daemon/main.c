@@ -1,0 +1,244 @@
+/* runneld: parse, load, build in order, wait for a signal, drain, exit code. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <runnel/group.h>
+
+#include "api/server.h"
+#include "observe/notify.h"
+#include "options.h"
+
+enum { EXIT_SYSTEM = EX_OSERR, EXIT_LOCKED = EX_CANTCREAT };
+
+/* Every signal is blocked before the first thread is there, and read from a descriptor. */
+static int make_signal_fd(void)
+{
+    sigset_t signals;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigfillset(&signals);
+    (void)sigprocmask(SIG_SETMASK, &signals, NULL);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigaddset(&signals, SIGQUIT);
+    return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+/* The next signal that asks for the stop; false: something else came. */
+static bool takes_stop_signal(int signal_fd)
+{
+    struct signalfd_siginfo info;
+
+    if (read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return false;
+    if (info.ssi_signo == SIGQUIT)
+        abort();
+    if (info.ssi_signo == SIGHUP) {
+        log_event(
+            LOG_LEVEL_WARN, "reload_not_supported",
+            LOG_TEXT("error", "SIGHUP does nothing: restart to take over a changed configuration"));
+        return false;
+    }
+    log_event(LOG_LEVEL_NOTICE, "signal",
+              LOG_TEXT("name", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+    return true;
+}
+
+/* ---- the drain ---- */
+
+struct drain {
+    struct engine *engine;
+    rn_context *over; // ends when the drain has
+    int result;
+};
+
+static int run_drain(rn_context *ctx, void *arg)
+{
+    struct drain *drain = arg;
+    (void)ctx;
+    drain->result = engine_drain(drain->engine);
+    rn_context_cancel(drain->over, 0);
+    return 0;
+}
+
+/* All zero without memory for them. */
+static struct engine_stats figures(struct engine *engine)
+{
+    struct engine_stats stats = {0};
+    int r = engine_stats(engine, &stats);
+    return r < 0 ? (struct engine_stats){0} : stats;
+}
+
+/* Tells systemd every second that the stop goes on, and passes a second signal on. */
+static void watch_drain(struct drain *drain, int signal_fd, int over_fd)
+{
+    while (rn_context_err(drain->over) == 0) {
+        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+                               {.fd = over_fd, .events = POLLIN}};
+        notify_stopping(figures(drain->engine).running);
+        notify_extend(5 * RN_SECOND);
+        if (poll(fds, 2, 1000) > 0 && (fds[0].revents & POLLIN) != 0 &&
+            takes_stop_signal(signal_fd))
+            engine_hurry(drain->engine);
+    }
+}
+
+/* Whether every worker has left. */
+static bool drain(struct engine *engine, int signal_fd)
+{
+    struct drain drain = {.engine = engine};
+    rn_group *group = NULL;
+
+    int r = rn_group_new(NULL, &group);
+    if (r == 0)
+        r = rn_context_with_cancel(NULL, &drain.over);
+    int over_fd = r == 0 ? rn_context_fd(drain.over) : r;
+    if (over_fd >= 0)
+        r = rn_group_go(group, "drain", run_drain, &drain);
+    if (over_fd < 0 ||
+        r < 0) // no thread, no memory: a drain all the same, which a second signal can't shorten
+        drain.result = engine_drain(engine);
+    else
+        watch_drain(&drain, signal_fd, over_fd);
+    if (group != NULL)
+        (void)rn_group_wait(group);
+    rn_group_free(group);
+    rn_context_unref(drain.over);
+    return drain.result == 0;
+}
+
+/* ---- start and run ---- */
+
+static void log_ready(struct engine *engine, struct server *server, rn_time begun)
+{
+    const struct config *config = engine_config(engine);
+    char listen[96];
+    bool is_v6 = false;
+
+    for (const char *c = config->listen_host; *c != '\0'; c++)
+        is_v6 = is_v6 || *c == ':';
+    (void)snprintf(listen, sizeof(listen), is_v6 ? "[%s]:%u" : "%s:%u", config->listen_host,
+                   (unsigned)server_port(server));
+    log_event(LOG_LEVEL_NOTICE, "ready", LOG_TEXT("listen", listen),
+              LOG_TEXT("store", config->store), LOG_UINT("waiting", figures(engine).backlog),
+              LOG_UINT("kinds", config->kind_count), LOG_UINT("queues", config->queue_count),
+              LOG_INT("took_ms", (rn_now() - begun) / RN_MILLISECOND));
+}
+
+static int exit_code(int error)
+{
+    switch (error) {
+    case -EBUSY:
+        return EXIT_LOCKED;
+    case -EBADMSG:
+        return EX_DATAERR;
+    case -EIO:
+        return EX_IOERR;
+    case -ENOMEM:
+        return EX_SOFTWARE;
+    default:
+        return EXIT_SYSTEM;
+    }
+}
+
+static int failed(const struct error *error)
+{
+    log_event(LOG_LEVEL_ERR, "start_failed", LOG_TEXT("error", error->text));
+    return exit_code(error->code);
+}
+
+static int serve(const struct config *config, rn_time begun)
+{
+    struct engine *engine = NULL;
+    struct server *server = NULL;
+    struct error error = {0};
+
+    int signal_fd = make_signal_fd();
+    if (signal_fd < 0) {
+        (void)error_set(&error, -errno, "cannot read signals: %s", rn_strerror(-errno));
+        return failed(&error);
+    }
+    int r = engine_new(config, &engine, &error);
+    if (r == 0)
+        r = server_start(engine, &server, &error);
+    if (r == 0)
+        r = engine_start(engine, &error);
+    if (r < 0)
+        _exit(failed(&error)); // threads may be there already; what is on disk is as it was
+    log_ready(engine, server, begun);
+    notify_ready();
+
+    while (!takes_stop_signal(signal_fd))
+        continue;
+    bool all_left = drain(engine, signal_fd);
+    server_stop(server);
+    engine_stop(engine);
+    log_event(LOG_LEVEL_NOTICE, "stopped", LOG_UINT("waiting", figures(engine).backlog));
+    notify_barrier();
+    if (!all_left)
+        _exit(EX_OK); // a worker is still inside its task
+    server_free(server);
+    engine_free(engine);
+    (void)close(signal_fd);
+    return EX_OK;
+}
+
+static void report_faults(const struct config_fault *faults, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (faults[i].line > 0)
+            fprintf(stderr, "runneld: %s:%u: %s\n", faults[i].file, faults[i].line, faults[i].text);
+        else
+            fprintf(stderr, "runneld: %s: %s\n", faults[i].file, faults[i].text);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    rn_time begun = rn_now();
+    struct options options = {0};
+    struct config *config = NULL;
+    struct config_fault *faults = NULL;
+    size_t fault_count = 0;
+    int code = EX_OK;
+
+    if (!options_parse(argc, argv, &options))
+        return EX_USAGE;
+    if (options.mode == OPTIONS_HELP) {
+        options_print_help();
+        return EX_OK;
+    }
+    if (options.mode == OPTIONS_VERSION) {
+        options_print_version();
+        return EX_OK;
+    }
+    struct config_options config_options = {.path = options.config,
+                                            .overrides = options.overrides,
+                                            .builtin_exists = runner_builtin_exists,
+                                            .check_commands = true};
+    int r = config_load(&config_options, &config, &faults, &fault_count);
+    report_faults(faults, fault_count); // warnings too
+    free(faults);
+    if (r < 0)
+        return r == -ENOMEM ? EX_SOFTWARE : EX_CONFIG;
+
+    if (options.mode == OPTIONS_CHECK)
+        printf("%s: the configuration is valid\n", options.config);
+    else if (options.mode == OPTIONS_PRINT)
+        code = config_print(config, stdout) < 0 ? EX_IOERR : EX_OK;
+    else {
+        log_init(config->log_level);
+        code = serve(config, begun);
+    }
+    config_free(config);
+    return code;
+}

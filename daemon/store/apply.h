@@ -1,0 +1,49 @@
+/** \file What an operation does in the open transaction. */
+#ifndef STORE_APPLY_H
+#define STORE_APPLY_H
+
+#include "store/group.h"
+
+/** Of apply: an earlier operation of the group has changed its task in a way that the engine must
+ * see first. */
+enum { APPLY_LATER = 1 };
+
+/**
+ * Applies one operation; op->result is set. Refusals that are expected are results, found before
+ * the first write.
+ *
+ * Returns 0, APPLY_LATER (nothing was written: it belongs into the next group), or an error after
+ * which the transaction has to be rolled back.
+ */
+int apply(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+/** A claim: after the commit, outside any transaction. op->result is set; an error of the disk is
+ * returned too. */
+int apply_claim(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+
+int apply_put(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_start(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_finish(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_hold(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_cancel(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_retry(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_delete(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_promote(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_queue_set(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_sweep(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+
+// Shared by them.
+
+/** The row of a task as a new record: 1; 0: there is none. */
+int apply_row(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags)
+    RN_MUST_CHECK;
+/** A task of a queue moves: the states' table is asked, the counts follow. */
+void apply_move(struct writer *writer, const char *queue, enum task_state from, enum task_state to);
+/** Ends a waiting task as cancelled; code NULL: by hand. Sets the record's fields too. */
+int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms, const char *code,
+                    const char *message) RN_MUST_CHECK;
+/** Deletes a finished task with all that is its own. */
+int apply_removed(struct writer *writer, uint64_t id, unsigned flags) RN_MUST_CHECK;
+/** The earliest due time or expiry after now_ms, 0: none. */
+int apply_next_due(struct sqlite *sqlite, int64_t now_ms, int64_t *ret_next_ms) RN_MUST_CHECK;
+
+#endif

@@ -1,0 +1,135 @@
+/* The list of tasks: a walk down the ids, newest first, that looks at a few columns of each row and
+ * reads in full what fits. It ends at the limit, at 10,000 rows examined, at 8 MiB of records, or
+ * after a second; what is left is told by next_before. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/reader.h"
+
+enum { LIST_BYTES_MAX = 8 << 20 };
+
+enum scan_column { SCAN_ID, SCAN_STATE, SCAN_QUEUE, SCAN_CREATED_AT, SCAN_KIND, SCAN_TAGS };
+
+static bool is_among(const char *text, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], text) == 0)
+            return true;
+    return count == 0;
+}
+
+/* Whether a JSON array of strings holds any of the tags. */
+static int has_tag(const char *json, size_t length, const struct store_list_filter *filter)
+{
+    size_t index = 0;
+    const json_t *tag = NULL;
+    int found = 0;
+
+    json_t *tags = json_loadb(json, length, 0, NULL);
+    if (tags == NULL)
+        return -ENOMEM; // what is stored was checked before
+    json_array_foreach (tags, index, tag) {
+        const char *text = json_string_value(tag);
+        if (text != NULL && is_among(text, filter->tags, filter->tag_count))
+            found = 1;
+    }
+    json_decref(tags);
+    return found;
+}
+
+/* Whether the row that SQL_SCAN stands at fits the filter: 1 or 0. */
+static int fits(struct reader *reader, const struct store_list_filter *filter)
+{
+    struct sqlite *sqlite = &reader->sqlite;
+    sqlite3_stmt *row = sqlite->prepared[SQL_SCAN].statement;
+    char queue[CONFIG_NAME_MAX + 1];
+
+    int64_t state = sqlite3_column_int64(row, SCAN_STATE);
+    if (filter->states != 0 && (filter->states & (1u << (state & 31))) == 0)
+        return 0;
+    int64_t created_at_ms = sqlite3_column_int64(row, SCAN_CREATED_AT);
+    if (filter->created_after_ms != 0 && created_at_ms <= filter->created_after_ms)
+        return 0;
+    if (filter->created_before_ms != 0 && created_at_ms >= filter->created_before_ms)
+        return 0;
+    if (filter->queue_count > 0) {
+        int r = queues_name(reader->readers->queues, sqlite3_column_int64(row, SCAN_QUEUE), queue);
+        if (r < 0)
+            return r;
+        if (!is_among(queue, filter->queues, filter->queue_count))
+            return 0;
+    }
+    if (filter->kind_count > 0) {
+        const char *kind = (const char *)sqlite3_column_text(row, SCAN_KIND);
+        if (kind == NULL)
+            return -ENOMEM;
+        if (!is_among(kind, filter->kinds, filter->kind_count))
+            return 0;
+    }
+    if (filter->tag_count == 0)
+        return 1;
+    if (sqlite3_column_type(row, SCAN_TAGS) == SQLITE_NULL)
+        return 0;
+    const char *tags = (const char *)sqlite3_column_text(row, SCAN_TAGS);
+    if (tags == NULL)
+        return -ENOMEM;
+    return has_tag(tags, (size_t)sqlite3_column_bytes(row, SCAN_TAGS), filter);
+}
+
+/* Walks; the last id that was looked at is *last, 0 when no row is left behind it. */
+static int walk(struct reader *reader, struct store_read *read, uint64_t *last)
+{
+    struct sqlite *sqlite = &reader->sqlite;
+    size_t bytes = 0;
+
+    for (unsigned examined = 0; examined < STORE_LIST_EXAMINED_MAX; examined++) {
+        int r = sqlite_next(sqlite, SQL_SCAN);
+        if (r == 0)
+            *last = 0;
+        if (r <= 0)
+            return r;
+        uint64_t id = (uint64_t)sqlite_int(sqlite, SQL_SCAN, SCAN_ID);
+        r = fits(reader, &read->list.filter);
+        if (r == 1)
+            r = reader_row(reader, id, read->list.with_bodies, &read->list.rows[read->list.count]);
+        if (r < 0)
+            return r;
+        *last = id;
+        if (r == 0)
+            continue;
+        bytes += record_bytes(read->list.rows[read->list.count]);
+        read->list.count++;
+        if (read->list.count == read->list.limit || bytes >= LIST_BYTES_MAX)
+            break;
+    }
+    return 0;
+}
+
+int reader_list(struct reader *reader, struct store_read *read)
+{
+    struct sqlite *sqlite = &reader->sqlite;
+    uint64_t before = read->list.before == 0 ? INT64_MAX : read->list.before;
+    uint64_t last = before;
+
+    RN_ASSERT(read->list.limit > 0);
+    read->list.count = 0;
+    read->list.next_before = 0;
+    read->list.rows = calloc(read->list.limit, sizeof(struct record *));
+    if (read->list.rows == NULL)
+        return -ENOMEM;
+    sqlite_bind(sqlite, SQL_SCAN, 1, (int64_t)before);
+    int r = walk(reader, read, &last);
+    sqlite_reset(sqlite, SQL_SCAN);
+    if (r == -EINTR && last != before)
+        r = 0; // its time is over: the rest is another page
+    if (r < 0) {
+        for (size_t i = 0; i < read->list.count; i++)
+            record_free(read->list.rows[i]);
+        free(RN_TAKE(read->list.rows));
+        read->list.count = 0;
+        return r;
+    }
+    read->list.next_before = last;
+    return 0;
+}

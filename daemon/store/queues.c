@@ -1,0 +1,337 @@
+/* Queues in memory. See queues.h for who may touch what. */
+#include "store/queues.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/sqlite.h"
+
+enum {
+    QUEUES_MAX = 65536
+}; // far above what a configuration names in its life; a file with more is damaged
+
+void queues_init(struct queues *queues)
+{
+    memset(queues, 0, sizeof(*queues));
+    rn_mutex_init(&queues->mu, 35);
+}
+
+void queues_fini(struct queues *queues)
+{
+    for (size_t i = 0; i < queues->count; i++)
+        free(queues->by_number[i]);
+    free(queues->by_number);
+    free(queues->by_name);
+    rn_mutex_fini(&queues->mu);
+}
+
+/* The place of a name in by_name: the first that is not before it. */
+static size_t place_of(const struct queues *queues, const char *name)
+{
+    size_t low = 0;
+    size_t high = queues->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(queues->by_name[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int reserve(struct queues *queues)
+{
+    if (queues->count < queues->capacity)
+        return 0;
+    size_t capacity = queues->capacity == 0 ? 16 : 2 * queues->capacity;
+    struct queue_row **by_number = malloc(capacity * sizeof(struct queue_row *));
+    struct queue_row **by_name = malloc(capacity * sizeof(struct queue_row *));
+    if (by_number == NULL || by_name == NULL) {
+        free(by_number);
+        free(by_name);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < queues->count; i++) {
+        by_number[i] = queues->by_number[i];
+        by_name[i] = queues->by_name[i];
+    }
+    rn_mutex_lock(&queues->mu);
+    free(queues->by_number);
+    free(queues->by_name);
+    queues->by_number = by_number;
+    queues->by_name = by_name;
+    queues->capacity = capacity;
+    rn_mutex_unlock(&queues->mu);
+    return 0;
+}
+
+/* Adds a queue with the next number, to memory alone. */
+static int add(struct queues *queues, const char *name, struct queue_row **ret_row)
+{
+    if (queues->count == QUEUES_MAX)
+        return -EMSGSIZE;
+    int r = reserve(queues);
+    if (r < 0)
+        return r;
+    struct queue_row *row = calloc(1, sizeof(*row));
+    if (row == NULL)
+        return -ENOMEM;
+    memcpy(row->name, name, strnlen(name, CONFIG_NAME_MAX));
+    row->number = (unsigned)queues->count + 1;
+
+    size_t place = place_of(queues, row->name);
+    rn_mutex_lock(&queues->mu);
+    memmove(&queues->by_name[place + 1], &queues->by_name[place],
+            (queues->count - place) * sizeof(struct queue_row *));
+    queues->by_name[place] = row;
+    queues->by_number[queues->count] = row;
+    queues->count++;
+    rn_mutex_unlock(&queues->mu);
+    *ret_row = row;
+    return 0;
+}
+
+/* Columns of the row of `queues`: number, name, the counts in the order of COUNT_STATES, then the
+ * settings. */
+static const enum task_state count_states[TASK_STATE_COUNT] = {
+    TASK_SCHEDULED, TASK_QUEUED, TASK_RETRYING,  TASK_RUNNING,
+    TASK_SUCCEEDED, TASK_FAILED, TASK_CANCELLED, TASK_HELD,
+};
+
+static int load_row(struct queues *queues, sqlite3_stmt *statement)
+{
+    struct queue_row *row = NULL;
+    const char *name = (const char *)sqlite3_column_text(statement, 1);
+    if (name == NULL)
+        return -ENOMEM;
+    // Numbers are dense: a row of the table is never deleted.
+    if (strlen(name) > CONFIG_NAME_MAX ||
+        sqlite3_column_int64(statement, 0) != (int64_t)queues->count + 1)
+        return -EBADMSG;
+    int r = add(queues, name, &row);
+    if (r < 0)
+        return r;
+
+    row->is_stored = true;
+    for (unsigned i = 0; i < TASK_STATE_COUNT; i++) {
+        int64_t count = sqlite3_column_int64(statement, 2 + (int)i);
+        if (count < 0)
+            return -EBADMSG;
+        row->counts[count_states[i]] = (uint64_t)count;
+        if (!task_state_is_final(count_states[i]))
+            atomic_fetch_add(&queues->backlog, (uint64_t)count);
+    }
+    struct store_queue_settings *settings = &row->settings;
+    int column = 2 + TASK_STATE_COUNT;
+    settings->has_workers = sqlite3_column_type(statement, column) != SQLITE_NULL;
+    settings->workers = (unsigned)sqlite3_column_int(statement, column);
+    const char *rate = (const char *)sqlite3_column_text(statement, column + 1);
+    settings->has_rate = rate != NULL;
+    if (rate != NULL)
+        memcpy(settings->rate, rate, strnlen(rate, sizeof(settings->rate) - 1));
+    settings->has_burst = sqlite3_column_type(statement, column + 2) != SQLITE_NULL;
+    settings->burst = (unsigned)sqlite3_column_int(statement, column + 2);
+    settings->paused = sqlite3_column_int(statement, column + 3) != 0;
+    settings->paused_until_ms = sqlite3_column_int64(statement, column + 4);
+    return 0;
+}
+
+int queues_load(struct queues *queues, struct sqlite *sqlite)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = 0;
+
+    int result = sqlite3_prepare_v2(
+        sqlite->db,
+        "SELECT number, name, scheduled, queued, retrying, running, succeeded, failed, cancelled, "
+        "held, workers, rate, burst, paused, paused_until FROM queues ORDER BY number",
+        -1, &statement, NULL);
+    if (result != SQLITE_OK)
+        return sqlite_error(sqlite, result);
+    while (r == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW)
+        r = load_row(queues, statement);
+    if (r == 0)
+        r = sqlite_error(sqlite, result);
+    (void)sqlite3_finalize(statement);
+    return r;
+}
+
+struct queue_row *queues_find(struct queues *queues, const char *name)
+{
+    if (queues->last != NULL && strcmp(queues->last->name, name) == 0)
+        return queues->last;
+    size_t place = place_of(queues, name);
+    if (place == queues->count || strcmp(queues->by_name[place]->name, name) != 0)
+        return NULL;
+    queues->last = queues->by_name[place];
+    return queues->last;
+}
+
+static void mark_dirty(struct queues *queues, struct queue_row *row)
+{
+    if (row->is_dirty)
+        return;
+    row->is_dirty = true;
+    row->next_dirty = queues->dirty;
+    queues->dirty = row;
+}
+
+int queues_ensure(struct queues *queues, struct sqlite *sqlite, const char *name,
+                  struct queue_row **ret_row)
+{
+    struct queue_row *row = queues_find(queues, name);
+    if (row == NULL) {
+        int r = add(queues, name, &row);
+        if (r < 0)
+            return r;
+    }
+    // In memory it stays when its transaction is rolled back: the next one to use it writes it
+    // again.
+    if (!row->is_stored && !row->is_fresh) {
+        sqlite_bind(sqlite, SQL_QUEUE_PUT, 1, row->number);
+        sqlite_bind_text(sqlite, SQL_QUEUE_PUT, 2, row->name, strlen(row->name));
+        int r = sqlite_run(sqlite, SQL_QUEUE_PUT);
+        if (r < 0)
+            return r;
+        row->is_fresh = true;
+        mark_dirty(queues, row);
+    }
+    *ret_row = row;
+    return 0;
+}
+
+int queues_name(struct queues *queues, int64_t number, char *ret_name)
+{
+    int r = -EBADMSG;
+    rn_mutex_lock(&queues->mu);
+    if (number >= 1 && (uint64_t)number <= queues->count) {
+        memcpy(ret_name, queues->by_number[number - 1]->name, CONFIG_NAME_MAX + 1);
+        r = 0;
+    }
+    rn_mutex_unlock(&queues->mu);
+    return r;
+}
+
+int queues_number(struct queues *queues, const char *name, int64_t *ret_number)
+{
+    int r = -ENOENT;
+    rn_mutex_lock(&queues->mu);
+    size_t place = place_of(queues, name);
+    if (place < queues->count && strcmp(queues->by_name[place]->name, name) == 0) {
+        *ret_number = queues->by_name[place]->number;
+        r = 0;
+    }
+    rn_mutex_unlock(&queues->mu);
+    return r;
+}
+
+void queues_move(struct queues *queues, struct queue_row *row, enum task_state from,
+                 enum task_state to, int64_t tasks)
+{
+    mark_dirty(queues, row);
+    if (from != TASK_STATE_COUNT) {
+        row->deltas[from] -= tasks;
+        queues->backlog_delta -= task_state_is_final(from) ? 0 : tasks;
+    }
+    if (to != TASK_STATE_COUNT) {
+        row->deltas[to] += tasks;
+        queues->backlog_delta += task_state_is_final(to) ? 0 : tasks;
+    }
+}
+
+uint64_t queues_count(const struct queue_row *row, enum task_state state)
+{
+    return (uint64_t)((int64_t)row->counts[state] + row->deltas[state]);
+}
+
+uint64_t queues_backlog(struct queues *queues)
+{
+    return (uint64_t)((int64_t)atomic_load(&queues->backlog) + queues->backlog_delta);
+}
+
+int queues_write(struct queues *queues, struct sqlite *sqlite)
+{
+    for (struct queue_row *row = queues->dirty; row != NULL; row = row->next_dirty) {
+        sqlite_bind(sqlite, SQL_COUNTS, 1, row->number);
+        for (int i = 0; i < TASK_STATE_COUNT; i++)
+            sqlite_bind(sqlite, SQL_COUNTS, 2 + i, (int64_t)queues_count(row, count_states[i]));
+        int r = sqlite_run(sqlite, SQL_COUNTS);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Empties the list of dirty queues. */
+static void settle(struct queues *queues, bool committed)
+{
+    for (struct queue_row *row = queues->dirty; row != NULL; row = row->next_dirty) {
+        if (committed) {
+            row->is_stored = row->is_stored || row->is_fresh;
+            for (unsigned i = 0; i < TASK_STATE_COUNT; i++)
+                row->counts[i] = queues_count(row, (enum task_state)i);
+        }
+        row->is_fresh = false;
+        row->is_dirty = false;
+        memset(row->deltas, 0, sizeof(row->deltas));
+    }
+    queues->dirty = NULL;
+    queues->backlog_delta = 0;
+}
+
+void queues_commit(struct queues *queues)
+{
+    if (queues->dirty == NULL)
+        return;
+    rn_mutex_lock(&queues->mu);
+    atomic_store(&queues->backlog, queues_backlog(queues));
+    settle(queues, true);
+    rn_mutex_unlock(&queues->mu);
+}
+
+void queues_rollback(struct queues *queues)
+{
+    settle(queues, false);
+}
+
+void queues_set(struct queues *queues, struct queue_row *row,
+                const struct store_queue_settings *settings)
+{
+    rn_mutex_lock(&queues->mu);
+    row->settings = *settings;
+    rn_mutex_unlock(&queues->mu);
+}
+
+int queues_counts(struct queues *queues, struct store_queue_counts **ret_counts, size_t *ret_count)
+{
+    struct store_queue_counts *counts = NULL;
+    size_t capacity = 0;
+
+    for (;;) { // until the array, which is allocated without the lock, suffices
+        rn_mutex_lock(&queues->mu);
+        size_t count = queues->count;
+        if (count <= capacity)
+            break;
+        rn_mutex_unlock(&queues->mu);
+        free(counts);
+        counts = calloc(count, sizeof(*counts));
+        if (counts == NULL)
+            return -ENOMEM;
+        capacity = count;
+    }
+    size_t filled = 0;
+    for (size_t i = 0; i < queues->count; i++) {
+        const struct queue_row *row = queues->by_number[i];
+        if (!row->is_stored)
+            continue;
+        memcpy(counts[filled].queue, row->name, sizeof(row->name));
+        memcpy(counts[filled].states, row->counts, sizeof(row->counts));
+        counts[filled].settings = row->settings;
+        filled++;
+    }
+    rn_mutex_unlock(&queues->mu);
+    *ret_counts = counts;
+    *ret_count = filled;
+    return 0;
+}

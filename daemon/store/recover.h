@@ -1,0 +1,13 @@
+/** \file What a daemon that died left: the tasks that ran, and held ones whose kind is back. Before
+ * anything starts. */
+#ifndef STORE_RECOVER_H
+#define STORE_RECOVER_H
+
+#include "store/slots_file.h"
+#include "store/writer.h"
+
+/** store_recover, in one transaction. -ENOSPC: nothing was written. */
+int recover(struct writer *writer, const struct slots *slots, store_policy_fn *policy, void *arg,
+            struct store_recovery *ret_recovery, struct error *reterr) RN_MUST_CHECK;
+
+#endif

@@ -1,0 +1,288 @@
+/** \file
+ * The durable store: one interface, written so that SQLite fits today and PostgreSQL with several
+ * daemons fits later.
+ *
+ * One writer thread with one connection writes and checkpoints. It gathers waiting operations (at
+ * most 1,000 rows or 4 MiB; an operation is never split, a larger one is a group alone) into one
+ * transaction, commits (WAL, synchronous=FULL), then updates the counters, then calls `events` for
+ * what changed, then each operation's done_fn: in submission order, on the writer's thread. Neither
+ * may block nor wait for the store; they may submit (not wait). Expected refusals are found by a
+ * SELECT before an operation's first write and are its `result`; any other error rolls the group
+ * back and each operation is tried once alone.
+ *
+ * A sync that fails, and any SQLITE_IOERR of the writer, ends the process: _exit(74), nothing
+ * closed, nothing answered. SQLITE_CORRUPT: _exit(65). A full disk: see store_is_full.
+ *
+ * Reads run on two reader threads with read-only connections (which never checkpoint).
+ *
+ * Ownership: an operation or read belongs to its submitter from before the submit until its done_fn
+ * is called; the store keeps nothing of it afterwards.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <runnel/context.h>
+
+#include "store/record.h"
+#include "store/slots.h"
+
+struct store;
+struct store_op;
+
+enum store_op_type {
+    STORE_PUT,    // store new tasks
+    STORE_CLAIM,  // read the next queued tasks of a queue after a key (in SQLite it writes nothing)
+    STORE_START,  // queued → running, on disk; where if_interrupted is "fail"
+    STORE_FINISH, // an attempt has ended: to succeeded, failed, cancelled, retrying, or queued
+                  // (drained)
+    STORE_HOLD,   // queued → held: its kind is not configured
+    STORE_CANCEL, // by hand
+    STORE_RETRY,  // failed, cancelled → queued, by hand
+    STORE_DELETE, // of finished ones
+    STORE_PROMOTE, // scheduled, retrying → queued where due; waiting → cancelled (expired) where
+                   // expires_at has passed
+    STORE_QUEUE_SET, // a queue's overrides
+    STORE_SWEEP,     // one slice of retention
+};
+
+/** Idempotency-Key of a put. All of it is compared and written in the put's own transaction. */
+struct store_key {
+    char text[256];         // 1..255 visible characters
+    unsigned char hash[32]; // of the whole request; of a stream: the running hash after this
+                            // slice's last line
+    bool is_stream;
+    uint64_t lines_before;         // stream: lines stored under this key before this slice
+    unsigned char hash_before[32]; // stream: the running hash there
+};
+
+/** What is stored under a key. */
+struct store_key_state {
+    bool exists;
+    bool is_stream;
+    unsigned char hash[32];
+    uint64_t first_id, last_id, count; // of an array: first_id..last_id without a gap
+    int64_t created_at_ms;
+};
+
+/** Overrides of a queue, above the file. */
+struct store_queue_settings {
+    bool has_workers, has_rate, has_burst;
+    unsigned workers;
+    char rate[32];
+    unsigned burst;
+    bool paused;
+    int64_t paused_until_ms; // 0: until resume
+};
+
+/** How long finished tasks are kept: of each queue and final state. */
+struct store_retention {
+    int64_t keep_succeeded_ms, keep_failed_ms, keep_cancelled_ms;
+    uint64_t keep_count;
+    int64_t keep_keys_ms;
+};
+
+typedef void store_done_fn(struct store_op *op, void *arg);
+
+struct store_op {
+    enum store_op_type type;
+    store_done_fn *done_fn; // NULL: nobody waits
+    void *arg;
+    int result;     // set before done_fn: 0 or negative errno, see each
+    int64_t now_ms; // wall clock that the operation writes; set by the submitter
+    struct {
+        struct store_op *next;
+        size_t rows, bytes; // what it counts in a group
+        bool is_settled;    // has its result without the disk
+    } own;                  // the store's, from the submit until done_fn
+
+    // clang-format off
+    union {
+        /* 0: records[i]->id, created_at_ms … are set. With a key that is there already and fits: replayed is set, key_state tells the ids,
+         * nothing was written. -EEXIST: the key was used for another request. -ESTALE (stream): key_state.count is not lines_before: it
+         * tells where the other one stands. -ENOSPC full disk, -ENOBUFS the backlog limit, -EAGAIN the WAL can't be reset, -ENOMEM.
+         * After 0 the records may have been taken by the events callback (records[i] is NULL then), their ids are in ids_first + i:
+         * the ids of one put are consecutive. */
+        struct {
+            struct record **records; size_t count; // owned by the op's owner; a record's state is SCHEDULED (due_at_ms in the future) or QUEUED
+            const struct store_key *key;           // NULL: none; borrowed until done
+            bool replayed; struct store_key_state key_state;
+            uint64_t ids_first;
+        } put;
+        /* 0; rows (new; the done_fn takes them) in order, at most `limit`; none at all: nothing lies behind the key. Selected after the group's
+         * commit, so that it sees all that the group's events tell, and answered after these events. */
+        struct { char queue[CONFIG_NAME_MAX + 1]; bool has_after; struct queue_key after; size_t limit; struct record **rows; size_t count; } claim;
+        /* 0; -ESTALE: it is not queued any more, or a cancel was recorded. record->run, started_at_ms, worker, attempt are written. */
+        struct { struct record *record; } start;
+        /* record: borrowed; all its attempt fields are written. A cancel recorded meanwhile makes it CANCELLED whatever `to` is.
+         * record->state is set to what was stored. -ESTALE: the row is gone, final, or has a later run. Never refused otherwise: a full disk
+         * uses the ballast; it stays with the store until it is stored. */
+        struct { struct record *record; enum task_state to; } finish;
+        /* -ESTALE: it is not queued any more, or a cancel was recorded */
+        struct { uint64_t id; } hold;
+        /* cancel, retry, delete: -ENOENT never given, -ENODATA removed, -ESTALE wrong state (`state` tells it).
+         * cancel: state is CANCELLED: done (or was already); RUNNING: recorded, its context is to end. */
+        struct { uint64_t id; enum task_state state; } one;
+        /* at most `limit` rows; `more`: call again. next_due_ms: the earliest due or expiry left, 0: none. */
+        struct { size_t limit; bool more; int64_t next_due_ms; } promote;
+        struct { char queue[CONFIG_NAME_MAX + 1]; struct store_queue_settings settings; } queue_set;
+        struct { const struct store_retention *retention; size_t limit; size_t removed; bool more; } sweep;
+    };
+    // clang-format on
+};
+
+enum store_event_type {
+    STORE_EVENT_QUEUED,  // record is queued: put, promoted, retried, released. It may be taken:
+                         // event->record = NULL then.
+    STORE_EVENT_WAITING, // record became scheduled or retrying: due_at_ms tells until when; also a
+                         // queued one with expires_at_ms
+    STORE_EVENT_ENDED,   // record (id, queue, kind, state at least) is final
+    STORE_EVENT_CANCEL_REQUESTED, // of a task in flight: record->id, queue
+    STORE_EVENT_QUEUE_SET,        // queue, settings
+    STORE_EVENT_REFUSED,          // of a finish that was -ESTALE: record->id is no longer in flight
+    STORE_EVENT_GROUP_END,        // after the last event of a group: wake who must wake
+    // Inside the transaction, before the operation's first write: take the task out of its window.
+    // The answer is the call's result:
+    STORE_EVENT_WITHDRAW, // 0: it was in the window (or behind the frontier), nobody will start it;
+                          // -EBUSY: it is in flight
+    STORE_EVENT_RESTORE,  // the group was rolled back: what WITHDRAW of this id removed goes back
+    STORE_EVENT_SPACE,    // `full` tells: the disk is full / has room again
+};
+
+struct store_event {
+    enum store_event_type type;
+    struct record *record;
+    const char *queue;
+    struct queue_key key; // WITHDRAW, RESTORE
+    const struct store_queue_settings *settings;
+    bool was_running; // ENDED, QUEUED, WAITING: by a FINISH (the task was in flight; record is its
+                      // operation's, not to be taken)
+    bool full;
+};
+
+/** On the writer's thread. Only WITHDRAW's result counts. */
+typedef int store_event_fn(void *arg, struct store_event *event);
+
+/** What a kind's configuration says of tasks that were running when the daemon died; false: the
+ * kind is not configured. */
+struct store_interruption_policy {
+    bool retry;
+    unsigned max_interruptions;
+};
+typedef bool store_policy_fn(void *arg, const char *kind,
+                             struct store_interruption_policy *ret_policy);
+
+struct store_options {
+    const char *path;       // of the database file
+    uint64_t max_backlog;   // of all waiting tasks
+    store_event_fn *events; // called only after store_start
+    void *arg;
+};
+
+/**
+ * Opens the store: the lock (…-lock), the running-slot file (…-running), the ballast (…-ballast),
+ * the schema (made or migrated), the counters. Nothing runs yet. Kills the groups that the slot
+ * file of a dead daemon names (at most 5 s).
+ *
+ * **Errors:** -EBUSY locked by another daemon (exit 73; reterr names pid and start time), -EBADMSG
+ * not ours, corrupt, or of a newer version (exit 65), -EIO (74), -ENOSPC, -EACCES, -ENOENT …:
+ * reterr says it in a sentence.
+ */
+int store_open(const struct store_options *options, struct store **ret_store, struct error *reterr)
+    RN_MUST_CHECK;
+
+struct store_recovery {
+    uint64_t interrupted, requeued, failed, poisoned, cancelled,
+        released; // released: held ones whose kind is back
+};
+/** In one transaction: counts the interruptions, sets what was running as the policy says, and
+ * makes held tasks of configured kinds queued. Once, after open and before start. */
+int store_recover(struct store *store, store_policy_fn *policy, void *arg,
+                  struct store_recovery *ret_recovery, struct error *reterr) RN_MUST_CHECK;
+
+/** Starts the writer and the readers. */
+int store_start(struct store *store, struct error *reterr) RN_MUST_CHECK;
+/** No more submits (they get -EPIPE); commits and answers what was submitted, checkpoints, ends the
+ * threads. */
+void store_stop(struct store *store);
+void store_free(struct store *store);
+
+/** Never blocks. -EAGAIN: the operation channel is full (half of it is kept for store_submit_wait);
+ * -EPIPE stopped. On an error done_fn is not called. */
+int store_submit(struct store *store, struct store_op *op) RN_MUST_CHECK;
+/** The same for the engine's own operations: waits for room. Not from done_fn or events (there:
+ * store_submit_internal). -EPIPE, or ctx's error. */
+int store_submit_wait(rn_context *ctx, struct store *store, struct store_op *op) RN_MUST_CHECK;
+/** From the writer's own thread (done_fn, events) and the engine's bounded ones (claim, promote,
+ * sweep: at most one of each a queue at a time): put on a list of the writer's, never refused but
+ * by -EPIPE. Threads: any. */
+int store_submit_internal(struct store *store, struct store_op *op) RN_MUST_CHECK;
+
+enum store_read_type { STORE_GET, STORE_LIST, STORE_KEY, STORE_QUEUE_AGE };
+
+enum { STORE_LIST_FILTER_MAX = 16, STORE_LIST_EXAMINED_MAX = 10000 };
+
+struct store_list_filter {
+    unsigned states; // set of 1 << state; 0: any
+    const char *queues[STORE_LIST_FILTER_MAX];
+    size_t queue_count;
+    const char *kinds[STORE_LIST_FILTER_MAX];
+    size_t kind_count;
+    const char *tags[STORE_LIST_FILTER_MAX];
+    size_t tag_count;                            // any of them
+    int64_t created_after_ms, created_before_ms; // exclusive; 0: none
+};
+
+struct store_read;
+typedef void store_read_done_fn(struct store_read *read, void *arg);
+struct store_read {
+    enum store_read_type type;
+    store_read_done_fn *done_fn; // on a reader's thread
+    void *arg;
+    int result;
+    struct store_read *next; // the store's own
+    // clang-format off
+    union {
+        /* -ENOENT never given; -ENODATA removed. with args (large ones too), result, exec, history; ids may be several (idempotent replay: 1). */
+        struct { uint64_t id; struct record *record; } get;
+        /* newest first, ids below `before` (0: from the newest). next_before: 0: the end is reached. with_bodies: args and result too. */
+        struct { struct store_list_filter filter; uint64_t before; size_t limit; bool with_bodies; struct record **rows; size_t count; uint64_t next_before; } list;
+        struct { char text[256]; struct store_key_state state; } key;
+        /* when the oldest queued task of the queue became so; 0: none */
+        struct { char queue[CONFIG_NAME_MAX + 1]; int64_t oldest_ms; } age;
+    };
+    // clang-format on
+};
+/** Never blocks; -EAGAIN more than 1,024 wait; -EPIPE stopped. */
+int store_read(struct store *store, struct store_read *read) RN_MUST_CHECK;
+
+/** Counters, kept in memory and in the same transactions. Threads: any. Never blocks for the disk.
+ */
+struct store_queue_counts {
+    char queue[CONFIG_NAME_MAX + 1];
+    uint64_t states[TASK_STATE_COUNT]; // as on disk
+    struct store_queue_settings settings;
+};
+/** Of every queue that has tasks or settings. The array is new (free). */
+int store_counts(struct store *store, struct store_queue_counts **ret_counts, size_t *ret_count)
+    RN_MUST_CHECK;
+/** Tasks that wait or run (not final), of all queues. */
+uint64_t store_backlog(struct store *store);
+/** The highest id given. */
+uint64_t store_last_id(struct store *store);
+/** 16 hex digits, random, made with the store. Static. */
+const char *store_id(struct store *store);
+bool store_is_full(struct store *store);
+/** The running-slot table. */
+struct slots *store_slots(struct store *store);
+/** The instant of the earliest due or expiry at open, for the schedule; 0: none. */
+int64_t store_next_due(struct store *store);
+
+struct store_stats {
+    uint64_t database_bytes, wal_bytes, free_disk_bytes;
+    uint64_t commits, operations, rows;
+    uint64_t commit_p50_us, commit_p99_us, commit_max_us; // of the last 1,024 commits
+    uint64_t ops_waiting, reads_waiting;
+};
+void store_stats(struct store *store, struct store_stats *ret_stats);
+
+#endif

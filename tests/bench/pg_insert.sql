@@ -1,0 +1,1 @@
+INSERT INTO jobs(queue, kind, payload) VALUES ('default', 'noop', repeat('p', 150));
