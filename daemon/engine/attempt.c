@@ -11,7 +11,7 @@
 
 #include "config/units.h"
 #include "engine/core.h"
-#include "engine/history.h"
+#include "store/history.h"
 
 /* A read or an operation that a worker waits for; the element is the result. */
 static void tell_worker(rn_chan *chan, int result)
