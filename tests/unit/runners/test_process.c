@@ -355,7 +355,11 @@ static void signals_have_their_default_action_and_none_is_blocked(void **state)
 
     assert_true(rig.outcome.succeeded);
     assert_contains(rig.outcome.result, "\nSigBlk:\t0000000000000000\n");
-    assert_contains(rig.outcome.result, "\nSigIgn:\t0000000000000000\n");
+    const char *ignored = strstr(rig.outcome.result, "\nSigIgn:\t");
+    assert_non_null(ignored);
+    // 32 and 33 are the C library's own: it lets nobody set them, so what the tests inherit stays.
+    const unsigned long long internal = 3ULL << 31;
+    assert_int_equal(strtoull(ignored + strlen("\nSigIgn:\t"), NULL, 16) & ~internal, 0);
     rig_fini(&rig);
 }
 
