@@ -1,0 +1,41 @@
+/** \file
+ * A task on its way in: from its JSON object to a record, with everything that is wrong with it
+ * told at once.
+ */
+#ifndef API_FIELDS_H
+#define API_FIELDS_H
+
+#include <jansson.h>
+
+#include "api/core.h"
+#include "api/problem.h"
+#include "api/scan.h"
+#include "store/record.h"
+
+/** What tasks of one request have in common. */
+struct fields {
+    const struct server *server;
+    int64_t now_ms;
+    json_t *defaults; // an object of what the query gives; NULL: nothing
+};
+
+/** Reads the query's task parameters. -EINVAL: problem_text (512 bytes) names the first bad one;
+ * -ENOMEM. */
+int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
+    RN_MUST_CHECK;
+void fields_fini(struct fields *fields);
+
+/**
+ * Makes the record of one task.
+ *
+ * @param text        the JSON text that task was parsed from, for the exact spelling of args
+ * @param scan        of it; offsets into text
+ *
+ * **Ownership:** ret_record is new. **Errors:** -EINVAL: faults has grown; -EBADMSG: args is there
+ * but not found in the text (its key was written with escapes); -ENOMEM.
+ */
+int fields_task(const struct fields *fields, json_t *task, const char *text,
+                const struct scan *scan, struct faults *faults, struct record **ret_record)
+    RN_MUST_CHECK;
+
+#endif

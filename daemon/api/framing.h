@@ -1,0 +1,66 @@
+/** \file
+ * The gate: what a request's header must be before any handler sees the request. libmicrohttpd lets
+ * pass what could be read in two ways (two Content-Length, a transfer coding that it does not know,
+ * …), so everything that tells where a request ends is checked here again. Pure functions:
+ * libmicrohttpd's calls stand in request.c.
+ */
+#ifndef API_FRAMING_H
+#define API_FRAMING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/problem.h"
+
+enum {
+    FRAMING_URL_MAX = 2048,
+    FRAMING_FIELDS_MAX = 64,
+    FRAMING_HEAD_BYTES_MAX = 16384, // first line and fields
+};
+
+enum framing_media { MEDIA_NONE, MEDIA_JSON, MEDIA_NDJSON, MEDIA_OTHER };
+
+/** A header as it is gathered. All zero at first; values are borrowed. */
+struct head {
+    size_t field_count;
+    size_t bytes;
+    unsigned seen; // set of the known fields that were there
+    const char *host, *content_type, *content_length, *transfer_encoding, *origin, *fetch_site,
+        *key;
+    // set by framing_check
+    bool has_body; // one follows, possibly of length 0 where it is chunked
+    bool is_chunked;
+    uint64_t body_bytes; // where it is not chunked
+    bool has_fault;
+    enum problem problem;
+    char detail[200];
+};
+
+/** The first line's URL as it came, before anything is decoded. Notes faults in it. */
+void framing_url(struct head *head, const char *url, size_t length);
+/** One field. Notes faults in it. */
+void framing_field(struct head *head, const char *name, size_t name_length, const char *value,
+                   size_t value_length);
+/** After the last field: whether all of it together is sound. false: problem and detail say why
+ * not; the connection must be closed. */
+bool framing_check(struct head *head, const char *method, const char *version);
+
+/** The names by which the daemon may be called: 127.0.0.1, localhost and [::1], and the address
+ * that it listens on. */
+struct framing_hosts {
+    char names[8][128];
+    size_t count;
+};
+void framing_hosts(struct framing_hosts *hosts, const char *listen_host, uint16_t port);
+/** T1: whether a web page may have sent it. false: head's problem is set. */
+bool framing_origin(struct head *head, const struct framing_hosts *hosts);
+
+/** What Content-Type says. A charset other than UTF-8 is MEDIA_OTHER. */
+enum framing_media framing_media(const char *content_type);
+
+/** Idempotency-Key: 1 to 255 visible characters, quoted (RFC 8941 string) or not. -EINVAL. text has
+ * 256 bytes. */
+int framing_key(const char *value, char *text) RN_MUST_CHECK;
+
+#endif

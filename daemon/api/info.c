@@ -1,0 +1,205 @@
+/* The calls about the daemon: stats, info, root, health, problems. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/calls.h"
+#include "api/request.h"
+
+/* ---- health ---- */
+
+static void answer_status(struct request *request, const char *status)
+{
+    struct buffer text = {.bytes = NULL};
+
+    BUFFER_LITERAL(&text, "{\"status\":");
+    buffer_json_text(&text, status);
+    BUFFER_LITERAL(&text, "}");
+    request_answer_json(request, 200, &text);
+}
+
+void call_health(struct request *request)
+{
+    answer_status(request, "ok");
+}
+
+void call_ready(struct request *request)
+{
+    // While it starts, the gate has answered.
+    if (engine_phase(request->server->engine) == ENGINE_DRAINING)
+        request_problem_error(request, -EPIPE);
+    else
+        answer_status(request, "ready");
+}
+
+/* ---- stats ---- */
+
+/* ,"name":number */
+static void add(struct buffer *text, const char *name, uint64_t number)
+{
+    if (text->length > 0 && text->bytes[text->length - 1] != '{')
+        BUFFER_LITERAL(text, ",");
+    buffer_json_text(text, name);
+    BUFFER_LITERAL(text, ":");
+    buffer_unsigned(text, number);
+}
+
+static void add_store(struct buffer *text, const struct engine_stats *stats)
+{
+    const struct store_stats *store = &stats->store;
+
+    BUFFER_LITERAL(text, ",\"store\":{");
+    add(text, "database_bytes", store->database_bytes);
+    add(text, "wal_bytes", store->wal_bytes);
+    add(text, "free_disk_bytes", store->free_disk_bytes);
+    add(text, "commits", store->commits);
+    add(text, "operations", store->operations);
+    add(text, "rows", store->rows);
+    add(text, "commit_p50_us", store->commit_p50_us);
+    add(text, "commit_p99_us", store->commit_p99_us);
+    add(text, "commit_max_us", store->commit_max_us);
+    add(text, "operations_waiting", store->ops_waiting);
+    add(text, "reads_waiting", store->reads_waiting);
+    BUFFER_LITERAL(text, ",\"full\":");
+    buffer_json_bool(text, stats->disk_full);
+    BUFFER_LITERAL(text, "}");
+}
+
+static void add_http(struct buffer *text, struct server *server)
+{
+    rn_mutex_lock(&server->connections.mu);
+    unsigned connections = server->connections.count;
+    rn_mutex_unlock(&server->connections.mu);
+
+    BUFFER_LITERAL(text, ",\"http\":{");
+    add(text, "connections", connections);
+    add(text, "connections_max", server->config->max_connections);
+    add(text, "requests", atomic_load(&server->request_count));
+    add(text, "waiting", server->waiting);
+    add(text, "waiting_max", server->config->max_waiting);
+    add(text, "memory_bytes", atomic_load(&server->memory));
+    add(text, "memory_bytes_max", server->config->max_request_memory);
+    BUFFER_LITERAL(text, "}");
+}
+
+void call_stats(struct request *request)
+{
+    struct engine_stats stats;
+    struct buffer text = {.bytes = NULL};
+
+    int r = engine_stats(request->server->engine, &stats);
+    if (r < 0) {
+        request_problem_error(request, r);
+        return;
+    }
+    BUFFER_LITERAL(&text, "{\"started_at\":");
+    buffer_json_instant(&text, stats.started_at_ms);
+    add(&text, "uptime_ms",
+        (uint64_t)(rn_wall_ms() > stats.started_at_ms ? rn_wall_ms() - stats.started_at_ms : 0));
+    add(&text, "backlog", stats.backlog);
+    add(&text, "backlog_max", request->server->config->max_backlog);
+    add(&text, "running", stats.running);
+    BUFFER_LITERAL(&text, ",\"states\":{");
+    for (unsigned state = 0; state < TASK_STATE_COUNT; state++)
+        add(&text, task_state_name((enum task_state)state), stats.states[state]);
+    BUFFER_LITERAL(&text, "},\"since_start\":{");
+    add(&text, "started", stats.started);
+    add(&text, "succeeded", stats.succeeded);
+    add(&text, "failed", stats.failed);
+    add(&text, "cancelled", stats.cancelled);
+    add(&text, "retried", stats.retried);
+    add(&text, "interrupted", stats.interrupted);
+    BUFFER_LITERAL(&text, "}");
+    add_store(&text, &stats);
+    add_http(&text, request->server);
+    BUFFER_LITERAL(&text, "}");
+    request_answer_json(request, 200, &text);
+}
+
+/* ---- info ---- */
+
+static void add_kind(struct buffer *text, const struct config_kind *kind)
+{
+    BUFFER_LITERAL(text, "{\"name\":");
+    buffer_json_text(text, kind->name);
+    BUFFER_LITERAL(text, ",\"builtin\":");
+    buffer_json_text(text, kind->runs == CONFIG_RUNS_BUILTIN ? kind->builtin : NULL);
+    BUFFER_LITERAL(text, ",\"command\":");
+    // The arguments may tell what is nobody's business; the program says enough.
+    buffer_json_text(text, kind->runs == CONFIG_RUNS_COMMAND && kind->command_count > 0
+                               ? kind->command[0]
+                               : NULL);
+    BUFFER_LITERAL(text, ",\"queue\":");
+    buffer_json_text(text, kind->queue != NULL ? kind->queue : "default");
+    BUFFER_LITERAL(text, ",\"timeout\":");
+    buffer_json_duration(text, kind->timeout / RN_MILLISECOND);
+    add(text, "max_attempts", kind->max_attempts);
+    BUFFER_LITERAL(text, ",\"backoff\":{\"base\":");
+    buffer_json_duration(text, kind->backoff_base / RN_MILLISECOND);
+    BUFFER_LITERAL(text, ",\"max\":");
+    buffer_json_duration(text, kind->backoff_max / RN_MILLISECOND);
+    BUFFER_LITERAL(text, "},\"if_interrupted\":");
+    buffer_json_text(text, kind->retry_if_interrupted ? "retry" : "fail");
+    BUFFER_LITERAL(text, "}");
+}
+
+void call_info(struct request *request)
+{
+    struct server *server = request->server;
+    const struct config *config = server->config;
+    struct buffer text = {.bytes = NULL};
+
+    BUFFER_LITERAL(&text, "{\"name\":\"runnel\",\"version\":\"" RUNNEL_VERSION "\",\"store_id\":");
+    buffer_json_text(&text, engine_store_id(server->engine));
+    add(&text, "last_id", engine_last_id(server->engine));
+    add(&text, "pid", (uint64_t)getpid());
+    BUFFER_LITERAL(&text, ",\"started_at\":");
+    buffer_json_instant(&text, server->started_at_ms);
+    BUFFER_LITERAL(&text, ",\"kinds\":[");
+    for (size_t i = 0; i < config->kind_count; i++) {
+        buffer_text(&text, i == 0 ? "" : ",");
+        add_kind(&text, &config->kinds[i]);
+    }
+    BUFFER_LITERAL(&text, "],\"queues\":[");
+    for (size_t i = 0; i < config->queue_count; i++) {
+        buffer_text(&text, i == 0 ? "" : ",");
+        buffer_json_text(&text, config->queues[i].name);
+    }
+    BUFFER_LITERAL(&text, "],\"configuration\":{\"loaded_at\":");
+    buffer_json_instant(&text, config->loaded_at_ms);
+    // A configuration with faults is refused at start, and there is no reload yet.
+    BUFFER_LITERAL(&text, ",\"last_error\":null}}");
+    request_answer_json(request, 200, &text);
+}
+
+void call_root(struct request *request)
+{
+    static const char text_of_root[] =
+        "{\"name\":\"runnel\",\"version\":\"" RUNNEL_VERSION "\","
+        "\"submit\":\"POST "
+        "/v1/tasks\",\"tasks\":\"/v1/tasks\",\"task\":\"/v1/tasks/{id}\",\"result\":\"/v1/tasks/"
+        "{id}/result\","
+        "\"queues\":\"/v1/queues\",\"stats\":\"/v1/stats\",\"info\":\"/v1/info\",\"health\":\"/"
+        "healthz\",\"ready\":\"/readyz\","
+        "\"problems\":\"/problems/{code}\"}";
+    struct buffer text = {.bytes = NULL};
+
+    buffer_add(&text, text_of_root, sizeof(text_of_root) - 1);
+    request_answer_json(request, 200, &text);
+}
+
+void call_problem(struct request *request)
+{
+    const struct problem_row *row = problem_find(request->name);
+    struct buffer text = {.bytes = NULL};
+
+    if (row == NULL) {
+        request_problem(request, PROBLEM_NOT_FOUND, "there is no problem of this code");
+        return;
+    }
+    problem_page(&text, row);
+    request_answer(request, &(struct answer){.status = 200,
+                                             .type = "text/plain; charset=utf-8",
+                                             .text = &text,
+                                             .is_verbatim = true});
+}

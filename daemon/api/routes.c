@@ -1,0 +1,137 @@
+/* The table of calls. */
+#include "api/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/calls.h"
+#include "config/units.h"
+
+#define P(symbol) PARAMETER_BIT(symbol)
+// clang-format off
+static const struct route routes[] = {
+    {"POST",   "/v1/tasks",               call_submit,       ROUTE_TASKS,
+     P(PRETTY) | P(WAIT) | P(KIND) | P(QUEUE) | P(PRIORITY) | P(DELAY) | P(RUN_AT) | P(EXPIRES_AT) | P(TIMEOUT) | P(MAX_ATTEMPTS) |
+         P(TAGS), false},
+    {"GET",    "/v1/tasks/{id}",          call_task,         ROUTE_NO_BODY,    P(PRETTY) | P(WAIT), false},
+    {"GET",    "/v1/tasks/{id}/result",   call_result,       ROUTE_NO_BODY,    P(PRETTY) | P(WAIT), false},
+    {"GET",    "/v1/tasks",               call_list,         ROUTE_NO_BODY,
+     P(PRETTY) | P(STATE) | P(QUEUE) | P(KIND) | P(TAG) | P(CREATED_AFTER) | P(CREATED_BEFORE) | P(LIMIT) | P(CURSOR) | P(VIEW), false},
+    {"POST",   "/v1/tasks/{id}/cancel",   call_cancel,       ROUTE_SMALL_BODY, P(PRETTY), false},
+    {"POST",   "/v1/tasks/{id}/retry",    call_retry,        ROUTE_SMALL_BODY, P(PRETTY), false},
+    {"DELETE", "/v1/tasks/{id}",          call_delete,       ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/v1/queues",              call_queues,       ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/v1/queues/{name}",       call_queue,        ROUTE_NO_BODY,    P(PRETTY), false},
+    {"PATCH",  "/v1/queues/{name}",       call_queue_change, ROUTE_SMALL_BODY, P(PRETTY), false},
+    {"POST",   "/v1/queues/{name}/pause", call_queue_pause,  ROUTE_SMALL_BODY, P(PRETTY), false},
+    {"POST",   "/v1/queues/{name}/resume", call_queue_resume, ROUTE_SMALL_BODY, P(PRETTY), false},
+    {"GET",    "/v1/stats",               call_stats,        ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/v1/info",                call_info,         ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/",                       call_root,         ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/healthz",                call_health,       ROUTE_NO_BODY,    P(PRETTY), true},
+    {"GET",    "/readyz",                 call_ready,        ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/problems/{name}",        call_problem,      ROUTE_NO_BODY,    P(PRETTY), true},
+};
+// clang-format on
+#undef P
+
+static const char *const parameter_names[PARAMETER_COUNT] = {
+#define PARAMETER_NAME(symbol, name) [PARAMETER_##symbol] = (name),
+    PARAMETERS(PARAMETER_NAME)
+#undef PARAMETER_NAME
+};
+
+const char *parameter_name(enum parameter parameter)
+{
+    return parameter_names[parameter];
+}
+
+const char *routes_near_parameter(const struct route *route, const char *name)
+{
+    const char *names[PARAMETER_COUNT + 1];
+    size_t count = 0;
+
+    for (unsigned i = 0; i < PARAMETER_COUNT; i++) {
+        if ((route->parameters & (1U << i)) != 0)
+            names[count++] = parameter_names[i];
+    }
+    names[count] = NULL;
+    return nearest_name(name, names);
+}
+
+/* The part of a path that stands for {id} or {name}: false: it can't. */
+static bool take_part(struct request *request, const char *sort, const char *part, size_t length)
+{
+    char digits[24];
+
+    if (strncmp(sort, "{id}", 4) != 0) {
+        if (length == 0 || length >= sizeof(request->name))
+            return false;
+        memcpy(request->name, part, length);
+        request->name[length] = '\0';
+        return true;
+    }
+    // One spelling of an id: no sign, no leading zeros.
+    if (length == 0 || length >= sizeof(digits) || part[0] == '0')
+        return false;
+    memcpy(digits, part, length);
+    digits[length] = '\0';
+    return units_unsigned(digits, (UINT64_C(1) << 53) - 1, &request->id) == 0;
+}
+
+static bool matches(struct request *request, const char *pattern, const char *path)
+{
+    while (*pattern != '\0') {
+        if (*pattern != '{') {
+            if (*pattern != *path)
+                return false;
+            pattern++;
+            path++;
+            continue;
+        }
+        size_t length = strcspn(path, "/");
+        if (!take_part(request, pattern, path, length))
+            return false;
+        pattern = strchr(pattern, '}') + 1;
+        path += length;
+    }
+    return *path == '\0';
+}
+
+static void add_method(char *allow, const char *method)
+{
+    size_t used = strlen(allow);
+    (void)snprintf(allow + used, ROUTES_ALLOW_BYTES - used, "%s%s", used > 0 ? ", " : "", method);
+}
+
+int routes_find(struct request *request, const char *method, const char *path,
+                const struct route **ret_route, char ret_allow[ROUTES_ALLOW_BYTES])
+{
+    const size_t count = sizeof(routes) / sizeof(routes[0]);
+    char allow[ROUTES_ALLOW_BYTES] = "";
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(routes[i].method, method) == 0 && matches(request, routes[i].path, path)) {
+            *ret_route = &routes[i];
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!matches(request, routes[i].path, path))
+            continue;
+        add_method(allow, routes[i].method);
+        if (strcmp(routes[i].method, "GET") == 0)
+            add_method(allow, "HEAD");
+    }
+    bool is_options = strcmp(method, "OPTIONS") == 0;
+    if (allow[0] == '\0' && is_options && strcmp(path, "*") == 0)
+        (void)snprintf(allow, sizeof(allow), "GET, HEAD, POST, PATCH, DELETE");
+    if (allow[0] == '\0')
+        return -ENOENT;
+    add_method(allow, "OPTIONS");
+    memcpy(ret_allow, allow, sizeof(allow));
+    if (!is_options)
+        return -EOPNOTSUPP;
+    *ret_route = NULL;
+    return 0;
+}

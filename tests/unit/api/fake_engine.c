@@ -1,0 +1,714 @@
+/* An engine for the tests of the API. */
+#include "fake_engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <runnel/group.h>
+#include <runnel/sync.h>
+
+enum { TASKS_MAX = 40000, KEYS_MAX = 64, JOBS_MAX = 4096, WAITS_MAX = 512 };
+
+struct job {
+    struct store_op *op;
+    struct store_read *read;
+};
+
+struct fake_key {
+    char text[256];
+    struct store_key_state state;
+};
+
+struct engine {
+    struct config config;
+    rn_group *group;
+    rn_mutex mu;
+    rn_cond changed;
+    enum engine_phase phase;
+    int refuse_submit, refuse_op;
+    bool held, stopped;
+    struct job jobs[JOBS_MAX];
+    unsigned first_job, job_count;
+    struct record *tasks[TASKS_MAX]; // by id
+    bool removed[TASKS_MAX];
+    uint64_t last_id;
+    unsigned put_count, largest_put, read_count;
+    struct fake_key keys[KEYS_MAX];
+    unsigned key_count;
+    struct engine_wait *waits[WAITS_MAX];
+    unsigned wait_count;
+    struct engine_wait *calling;
+    struct store_queue_settings overrides[2];
+};
+
+/* ---- configuration ---- */
+
+static char *copy_path[] = {(char[]){"/bin/cp"}, (char[]){"--"}, (char[]){"{path}"}, NULL};
+static struct config_queue queues[] = {
+    {.name = "default", .workers = 4, .rate = {.per_s = HUGE_VAL}, .burst = 1},
+    {.name = "mail", .workers = 2, .rate = {.per_s = 10, .text = "10/s"}, .burst = 5},
+};
+static char mail[] = "mail";
+static struct config_kind kinds[] = {
+    {.name = "echo",
+     .runs = CONFIG_RUNS_BUILTIN,
+     .builtin = "echo",
+     .timeout = RN_HOUR,
+     .max_attempts = 3,
+     .backoff_base = 5 * RN_SECOND,
+     .backoff_max = RN_HOUR,
+     .retry_if_interrupted = true},
+    {.name = "copy",
+     .runs = CONFIG_RUNS_COMMAND,
+     .queue = mail,
+     .command = copy_path,
+     .command_count = 3,
+     .timeout = RN_MINUTE,
+     .max_attempts = 1,
+     .backoff_base = 5 * RN_SECOND,
+     .backoff_max = RN_HOUR},
+};
+
+static struct config_kind *kinds_by_name[] = {&kinds[1], &kinds[0]};
+
+static void fill_config(struct config *config)
+{
+    static char host[] = "127.0.0.1";
+
+    *config = (struct config){
+        .listen_host = host,
+        .listen_port = 0,
+        .max_connections = 256,
+        .max_waiting = 8,
+        .max_backlog = 1000000,
+        .max_request_memory = 64 << 20,
+        .queues = queues,
+        .queue_count = 2,
+        .kinds = kinds,
+        .kind_count = 2,
+        .kinds_by_name = kinds_by_name,
+        .loaded_at_ms = 1764000000000,
+    };
+}
+
+/* ---- the store ---- */
+
+static struct fake_key *find_key(struct engine *engine, const char *text)
+{
+    for (unsigned i = 0; i < engine->key_count; i++) {
+        if (strcmp(engine->keys[i].text, text) == 0)
+            return &engine->keys[i];
+    }
+    return NULL;
+}
+
+/* NULL: no memory, as tests make it happen. */
+static struct record *copy_record(const struct record *from)
+{
+    struct record *to = malloc(sizeof(*to));
+    if (to == NULL)
+        return NULL;
+    *to = *from;
+    to->args = to->tags = to->result = to->error_message = to->exec = to->history =
+        (struct text){NULL, 0};
+    if (text_set(&to->args, from->args.bytes, from->args.length) < 0 ||
+        text_set(&to->tags, from->tags.bytes, from->tags.length) < 0 ||
+        text_set(&to->result, from->result.bytes, from->result.length) < 0 ||
+        text_set(&to->error_message, from->error_message.bytes, from->error_message.length) < 0) {
+        record_free(to);
+        return NULL;
+    }
+    return to;
+}
+
+/* Whether the key lets the put through. */
+static int look_at_key(struct engine *engine, struct store_op *op, struct fake_key **ret_key)
+{
+    const struct store_key *key = op->put.key;
+    struct fake_key *known = find_key(engine, key->text);
+
+    *ret_key = known;
+    if (known == NULL)
+        return key->is_stream && key->lines_before != 0 ? -ESTALE : 0;
+    op->put.key_state = known->state;
+    if (known->state.is_stream != key->is_stream)
+        return -EEXIST;
+    if (key->is_stream) {
+        if (known->state.count != key->lines_before)
+            return -ESTALE;
+        return memcmp(known->state.hash, key->hash_before, 32) == 0 ? 0 : -EEXIST;
+    }
+    if (memcmp(known->state.hash, key->hash, 32) != 0)
+        return -EEXIST;
+    op->put.replayed = true;
+    return 0;
+}
+
+static void keep_key(struct engine *engine, struct store_op *op, struct fake_key *known)
+{
+    const struct store_key *key = op->put.key;
+
+    if (known == NULL) {
+        known = &engine->keys[engine->key_count++];
+        (void)snprintf(known->text, sizeof(known->text), "%s", key->text);
+        known->state = (struct store_key_state){
+            .exists = true, .is_stream = key->is_stream, .first_id = op->put.ids_first};
+    }
+    memcpy(known->state.hash, key->hash, 32);
+    known->state.count += op->put.count;
+    known->state.last_id = op->put.ids_first + op->put.count - 1;
+}
+
+static int put(struct engine *engine, struct store_op *op)
+{
+    struct fake_key *known = NULL;
+
+    if (op->put.key != NULL) {
+        int r = look_at_key(engine, op, &known);
+        if (r < 0 || op->put.replayed)
+            return r;
+    }
+    op->put.ids_first = engine->last_id + 1;
+    for (size_t i = 0; i < op->put.count; i++) {
+        engine->tasks[op->put.ids_first + i] = copy_record(op->put.records[i]);
+        if (engine->tasks[op->put.ids_first + i] != NULL)
+            continue;
+        while (i-- > 0)
+            record_free(engine->tasks[op->put.ids_first + i]);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < op->put.count; i++) {
+        struct record *record = op->put.records[i];
+        record->id = ++engine->last_id;
+        engine->tasks[record->id]->id = record->id;
+        // As a queue does that takes the task into its window.
+        if (record->state == TASK_QUEUED) {
+            record_free(record);
+            op->put.records[i] = NULL;
+        }
+    }
+    if (op->put.key != NULL)
+        keep_key(engine, op, known);
+    engine->put_count++;
+    if (op->put.count > engine->largest_put)
+        engine->largest_put = (unsigned)op->put.count;
+    return 0;
+}
+
+static int missing(const struct engine *engine, uint64_t id)
+{
+    return id > engine->last_id ? -ENOENT : engine->removed[id] ? -ENODATA : 0;
+}
+
+static int change_one(struct engine *engine, struct store_op *op)
+{
+    int r = missing(engine, op->one.id);
+    if (r < 0)
+        return r;
+    struct record *record = engine->tasks[op->one.id];
+    op->one.state = record->state;
+    bool is_final = task_state_is_final(record->state);
+    if (op->type == STORE_CANCEL) {
+        if (is_final && record->state != TASK_CANCELLED)
+            return -ESTALE;
+        if (record->state != TASK_RUNNING)
+            record->state = TASK_CANCELLED;
+        record->cancel_requested_at_ms = op->now_ms;
+        op->one.state = record->state;
+        return 0;
+    }
+    if (op->type == STORE_RETRY) {
+        if (record->state != TASK_FAILED && record->state != TASK_CANCELLED)
+            return -ESTALE;
+        record->state = TASK_QUEUED;
+        record->attempt = 0;
+        return 0;
+    }
+    if (!is_final)
+        return -ESTALE;
+    engine->removed[op->one.id] = true;
+    return 0;
+}
+
+static void do_op(struct engine *engine, struct store_op *op)
+{
+    if (engine->refuse_op < 0)
+        op->result = engine->refuse_op;
+    else if (op->type == STORE_PUT)
+        op->result = put(engine, op);
+    else if (op->type == STORE_QUEUE_SET)
+        engine->overrides[strcmp(op->queue_set.queue, "mail") == 0] = op->queue_set.settings;
+    else
+        op->result = change_one(engine, op);
+}
+
+static bool is_one_of(const char *const *values, size_t count, const char *value)
+{
+    bool found = count == 0;
+    for (size_t i = 0; i < count && !found; i++)
+        found = strcmp(values[i], value) == 0;
+    return found;
+}
+
+static bool has_tag(const struct store_list_filter *filter, const struct record *record)
+{
+    bool found = filter->tag_count == 0;
+    for (size_t i = 0; i < filter->tag_count && !found; i++)
+        found = record->tags.bytes != NULL && strstr(record->tags.bytes, filter->tags[i]) != NULL;
+    return found;
+}
+
+static void do_list(struct engine *engine, struct store_read *read)
+{
+    const struct store_list_filter *filter = &read->list.filter;
+    uint64_t id = read->list.before == 0 ? engine->last_id : read->list.before - 1;
+
+    read->list.rows = calloc(read->list.limit, sizeof(struct record *));
+    if (read->list.rows == NULL) {
+        read->result = -ENOMEM;
+        return;
+    }
+    for (; id > 0 && read->list.count < read->list.limit; id--) {
+        const struct record *record = engine->tasks[id];
+        if (engine->removed[id] ||
+            (filter->states != 0 && (filter->states & (1U << record->state)) == 0) ||
+            !is_one_of(filter->queues, filter->queue_count, record->queue) ||
+            !is_one_of(filter->kinds, filter->kind_count, record->kind) ||
+            !has_tag(filter, record) ||
+            (filter->created_after_ms != 0 && record->created_at_ms <= filter->created_after_ms) ||
+            (filter->created_before_ms != 0 && record->created_at_ms >= filter->created_before_ms))
+            continue;
+        struct record *copy = copy_record(record);
+        if (copy == NULL) {
+            read->result = -ENOMEM; // the rows so far stay the reader's
+            return;
+        }
+        read->list.rows[read->list.count++] = copy;
+    }
+    read->list.next_before = id > 0 ? id + 1 : 0;
+}
+
+static void do_read(struct engine *engine, struct store_read *read)
+{
+    if (read->type == STORE_GET) {
+        read->result = missing(engine, read->get.id);
+        if (read->result == 0) {
+            read->get.record = copy_record(engine->tasks[read->get.id]);
+            read->result = read->get.record == NULL ? -ENOMEM : 0;
+        }
+    } else if (read->type == STORE_LIST) {
+        do_list(engine, read);
+    } else if (read->type == STORE_KEY) {
+        const struct fake_key *known = find_key(engine, read->key.text);
+        if (known != NULL)
+            read->key.state = known->state;
+    } else {
+        read->age.oldest_ms = rn_wall_ms() - 1000;
+    }
+}
+
+static int store_thread(rn_context *ctx, void *arg)
+{
+    struct engine *engine = arg;
+
+    (void)ctx;
+    rn_mutex_lock(&engine->mu);
+    while (!engine->stopped) {
+        if (engine->job_count == 0 || engine->held) {
+            (void)!rn_cond_wait(NULL, &engine->changed, &engine->mu, RN_NEVER);
+            continue;
+        }
+        struct job job = engine->jobs[engine->first_job];
+        engine->first_job = (engine->first_job + 1) % JOBS_MAX;
+        engine->job_count--;
+        if (job.op != NULL)
+            do_op(engine, job.op);
+        else
+            do_read(engine, job.read);
+        rn_mutex_unlock(&engine->mu);
+        if (job.op != NULL)
+            job.op->done_fn(job.op, job.op->arg);
+        else
+            job.read->done_fn(job.read, job.read->arg);
+        rn_mutex_lock(&engine->mu);
+        engine->read_count += job.read != NULL;
+    }
+    rn_mutex_unlock(&engine->mu);
+    return 0;
+}
+
+static int add_job(struct engine *engine, struct job job)
+{
+    if (engine->job_count == JOBS_MAX)
+        return -EAGAIN;
+    engine->jobs[(engine->first_job + engine->job_count++) % JOBS_MAX] = job;
+    rn_cond_broadcast(&engine->changed);
+    return 0;
+}
+
+/* ---- engine.h ---- */
+
+enum engine_phase engine_phase(struct engine *engine)
+{
+    rn_mutex_lock(&engine->mu);
+    enum engine_phase phase = engine->phase;
+    rn_mutex_unlock(&engine->mu);
+    return phase;
+}
+
+const struct config *engine_config(struct engine *engine)
+{
+    return &engine->config;
+}
+
+int engine_submit(struct engine *engine, struct store_op *op)
+{
+    rn_mutex_lock(&engine->mu);
+    int r = op->type == STORE_PUT ? engine->refuse_submit : 0;
+    if (r == 0)
+        r = add_job(engine, (struct job){.op = op});
+    rn_mutex_unlock(&engine->mu);
+    return r;
+}
+
+int engine_read(struct engine *engine, struct store_read *read)
+{
+    rn_mutex_lock(&engine->mu);
+    int r = add_job(engine, (struct job){.read = read});
+    rn_mutex_unlock(&engine->mu);
+    return r;
+}
+
+void engine_overlay(struct engine *engine, struct record *record)
+{
+    (void)engine;
+    (void)record;
+}
+
+void engine_waiting_for(struct engine *engine, const struct record *record,
+                        struct engine_waiting_for *ret_waiting)
+{
+    (void)engine;
+    *ret_waiting = (struct engine_waiting_for){.code = NULL};
+    if (record->state == TASK_SCHEDULED) {
+        ret_waiting->code = "time";
+        (void)snprintf(ret_waiting->detail, sizeof(ret_waiting->detail), "its time has not come");
+        ret_waiting->next_start_at_ms = record->due_at_ms;
+    }
+}
+
+int engine_wait_start(struct engine *engine, struct engine_wait *wait)
+{
+    int r = 0;
+
+    rn_mutex_lock(&engine->mu);
+    if (engine->phase == ENGINE_DRAINING)
+        r = -EPIPE;
+    else if (engine->wait_count == engine->config.max_waiting)
+        r = -EAGAIN;
+    else
+        engine->waits[engine->wait_count++] = wait;
+    rn_cond_broadcast(&engine->changed);
+    rn_mutex_unlock(&engine->mu);
+    return r;
+}
+
+bool engine_wait_stop(struct engine *engine, struct engine_wait *wait)
+{
+    bool found = false;
+
+    rn_mutex_lock(&engine->mu);
+    for (unsigned i = 0; i < engine->wait_count && !found; i++) {
+        found = engine->waits[i] == wait;
+        if (found)
+            engine->waits[i] = engine->waits[--engine->wait_count];
+    }
+    while (engine->calling == wait)
+        (void)!rn_cond_wait(NULL, &engine->changed, &engine->mu, RN_NEVER);
+    rn_cond_broadcast(&engine->changed);
+    rn_mutex_unlock(&engine->mu);
+    return found;
+}
+
+static void fill_queue(const struct engine *engine, size_t index, struct engine_queue *queue)
+{
+    const struct config_queue *from = &queues[index];
+    const struct store_queue_settings *overrides = &engine->overrides[index];
+
+    *queue = (struct engine_queue){.is_configured = true, .overrides = *overrides};
+    memcpy(queue->name, from->name, sizeof(queue->name));
+    queue->workers = overrides->has_workers ? overrides->workers : from->workers;
+    memcpy(queue->rate, overrides->has_rate ? overrides->rate : from->rate.text,
+           sizeof(queue->rate));
+    queue->burst = overrides->has_burst ? overrides->burst : from->burst;
+    queue->paused = overrides->paused;
+    queue->paused_until_ms = overrides->paused_until_ms;
+    queue->tokens = queue->rate[0] != '\0' ? 2.5 : HUGE_VAL;
+}
+
+int engine_queues(struct engine *engine, struct engine_queue **ret_queues, size_t *ret_count)
+{
+    struct engine_queue *all = calloc(2, sizeof(*all));
+    if (all == NULL)
+        return -ENOMEM;
+
+    rn_mutex_lock(&engine->mu);
+    fill_queue(engine, 0, &all[0]);
+    fill_queue(engine, 1, &all[1]);
+    rn_mutex_unlock(&engine->mu);
+    *ret_queues = all;
+    *ret_count = 2;
+    return 0;
+}
+
+int engine_queue_get(struct engine *engine, const char *name, struct engine_queue *ret_queue)
+{
+    int r = -ENOENT;
+
+    rn_mutex_lock(&engine->mu);
+    for (size_t i = 0; i < 2; i++) {
+        if (strcmp(queues[i].name, name) != 0)
+            continue;
+        fill_queue(engine, i, ret_queue);
+        r = 0;
+    }
+    rn_mutex_unlock(&engine->mu);
+    return r;
+}
+
+int engine_queue_change(struct engine *engine, const struct engine_queue_change *change,
+                        struct store_op *op)
+{
+    struct engine_queue queue;
+
+    if (engine_queue_get(engine, change->name, &queue) < 0)
+        return -ENOENT;
+    if (change->workers_do == ENGINE_SET && change->workers > 1000)
+        return -EINVAL;
+    struct store_queue_settings *settings = &op->queue_set.settings;
+    *settings = queue.overrides;
+    memcpy(op->queue_set.queue, queue.name, sizeof(queue.name));
+    if (change->workers_do != ENGINE_KEEP) {
+        settings->has_workers = change->workers_do == ENGINE_SET;
+        settings->workers = change->workers;
+    }
+    if (change->rate_do != ENGINE_KEEP) {
+        settings->has_rate = change->rate_do == ENGINE_SET;
+        memcpy(settings->rate, change->rate, sizeof(settings->rate));
+    }
+    if (change->burst_do != ENGINE_KEEP) {
+        settings->has_burst = change->burst_do == ENGINE_SET;
+        settings->burst = change->burst;
+    }
+    if (change->pause_do != ENGINE_KEEP) {
+        settings->paused = change->pause_do == ENGINE_SET;
+        settings->paused_until_ms = change->paused_until_ms;
+    }
+    return engine_submit(engine, op);
+}
+
+int engine_stats(struct engine *engine, struct engine_stats *ret_stats)
+{
+    *ret_stats = (struct engine_stats){.started_at_ms = 1764000000000, .backlog = 7};
+    (void)engine;
+    return 0;
+}
+
+const char *engine_store_id(struct engine *engine)
+{
+    (void)engine;
+    return "0123456789abcdef";
+}
+
+uint64_t engine_last_id(struct engine *engine)
+{
+    return engine->last_id;
+}
+
+/* ---- for the tests ---- */
+
+int fake_new(struct engine **ret_engine)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+    fill_config(&engine->config);
+    engine->phase = ENGINE_READY;
+    rn_mutex_init(&engine->mu, 60);
+    rn_cond_init(&engine->changed);
+    int r = rn_group_new(NULL, &engine->group);
+    if (r == 0)
+        r = rn_group_go(engine->group, "fake-store", store_thread, engine);
+    *ret_engine = engine;
+    return r;
+}
+
+void fake_free(struct engine *engine)
+{
+    rn_mutex_lock(&engine->mu);
+    engine->stopped = true;
+    rn_cond_broadcast(&engine->changed);
+    rn_mutex_unlock(&engine->mu);
+    (void)rn_group_wait(engine->group);
+    rn_group_free(engine->group);
+    for (uint64_t id = 1; id <= engine->last_id; id++)
+        record_free(engine->tasks[id]);
+    rn_cond_fini(&engine->changed);
+    rn_mutex_fini(&engine->mu);
+    free(engine);
+}
+
+struct config *fake_config(struct engine *engine)
+{
+    return &engine->config;
+}
+
+#define LOCKED(engine, statement)                                                                  \
+    do {                                                                                           \
+        rn_mutex_lock(&(engine)->mu);                                                              \
+        statement;                                                                                 \
+        rn_cond_broadcast(&(engine)->changed);                                                     \
+        rn_mutex_unlock(&(engine)->mu);                                                            \
+    } while (0)
+
+void fake_phase(struct engine *engine, enum engine_phase phase)
+{
+    LOCKED(engine, engine->phase = phase);
+}
+
+void fake_refuse_submit(struct engine *engine, int error)
+{
+    LOCKED(engine, engine->refuse_submit = error);
+}
+
+void fake_refuse_op(struct engine *engine, int error)
+{
+    LOCKED(engine, engine->refuse_op = error);
+}
+
+void fake_hold(struct engine *engine)
+{
+    LOCKED(engine, engine->held = true);
+}
+
+void fake_release(struct engine *engine)
+{
+    LOCKED(engine, engine->held = false);
+}
+
+static void wait_for(struct engine *engine, const unsigned *counter, unsigned count)
+{
+    rn_time deadline = rn_after(20 * RN_SECOND);
+
+    rn_mutex_lock(&engine->mu);
+    while (*counter != count) {
+        int r = rn_cond_wait(NULL, &engine->changed, &engine->mu, deadline);
+        RN_ASSERT(r == 0);
+    }
+    rn_mutex_unlock(&engine->mu);
+}
+
+void fake_wait_held(struct engine *engine, unsigned count)
+{
+    wait_for(engine, &engine->job_count, count);
+}
+
+void fake_wait_waiting(struct engine *engine, unsigned count)
+{
+    wait_for(engine, &engine->wait_count, count);
+}
+
+static unsigned locked_value(struct engine *engine, const unsigned *value)
+{
+    rn_mutex_lock(&engine->mu);
+    unsigned copy = *value;
+    rn_mutex_unlock(&engine->mu);
+    return copy;
+}
+
+unsigned fake_task_count(struct engine *engine)
+{
+    rn_mutex_lock(&engine->mu);
+    unsigned count = (unsigned)engine->last_id;
+    rn_mutex_unlock(&engine->mu);
+    return count;
+}
+
+unsigned fake_put_count(struct engine *engine)
+{
+    return locked_value(engine, &engine->put_count);
+}
+
+unsigned fake_read_count(struct engine *engine)
+{
+    return locked_value(engine, &engine->read_count);
+}
+
+unsigned fake_largest_put(struct engine *engine)
+{
+    return locked_value(engine, &engine->largest_put);
+}
+
+struct record *fake_task(struct engine *engine, uint64_t id)
+{
+    rn_mutex_lock(&engine->mu);
+    struct record *record = engine->tasks[id];
+    rn_mutex_unlock(&engine->mu);
+    return record;
+}
+
+/* Takes out one who waits for the task. NULL: there is none. */
+static struct engine_wait *take_wait_locked(struct engine *engine, uint64_t id)
+{
+    for (unsigned i = 0; i < engine->wait_count; i++) {
+        struct engine_wait *wait = engine->waits[i];
+        if (wait->id != id)
+            continue;
+        engine->waits[i] = engine->waits[--engine->wait_count];
+        return wait;
+    }
+    return NULL;
+}
+
+void fake_set(struct engine *engine, uint64_t id, enum task_state state, const char *result,
+              bool result_is_json)
+{
+    rn_mutex_lock(&engine->mu);
+    struct record *record = engine->tasks[id];
+    record->state = state;
+    record->started_at_ms = record->created_at_ms + 5;
+    record->finished_at_ms = record->created_at_ms + 25;
+    record->attempt = 1;
+    record->worker = 1;
+    record->result_is_json = result_is_json;
+    if (result != NULL && text_set(&record->result, result, strlen(result)) < 0)
+        abort();
+    struct engine_wait *wait = NULL;
+    while (task_state_is_final(state) && (wait = take_wait_locked(engine, id)) != NULL) {
+        engine->calling = wait;
+        rn_mutex_unlock(&engine->mu);
+        wait->done_fn(wait, wait->arg);
+        rn_mutex_lock(&engine->mu);
+        engine->calling = NULL;
+        rn_cond_broadcast(&engine->changed);
+    }
+    rn_mutex_unlock(&engine->mu);
+}
+
+void fake_move_key(struct engine *engine, const char *key, uint64_t count,
+                   const unsigned char hash[32])
+{
+    rn_mutex_lock(&engine->mu);
+    struct fake_key *known = find_key(engine, key);
+    if (known == NULL) {
+        known = &engine->keys[engine->key_count++];
+        (void)snprintf(known->text, sizeof(known->text), "%s", key);
+        known->state = (struct store_key_state){.exists = true, .is_stream = true, .first_id = 901};
+    }
+    known->state.count = count;
+    known->state.last_id = 900 + count;
+    memcpy(known->state.hash, hash, 32);
+    rn_mutex_unlock(&engine->mu);
+}
