@@ -348,13 +348,14 @@ int engine_start(struct engine *engine, struct error *reterr)
     int64_t next_due_ms = store_next_due(engine->store);
     if (next_due_ms > 0)
         schedule_at(&engine->schedule, next_due_ms);
-    r = rn_group_go(engine->group, "schedule", schedule_run, &engine->schedule);
-    if (r < 0)
-        return error_set(reterr, r, "cannot start a thread: %s", rn_strerror(r));
     engine_each_queue(engine, start_queue, &start);
     if (start.result < 0)
         return error_set(reterr, start.result, "cannot start the workers of queue '%s': %s",
                          start.failed, rn_strerror(start.result));
+    // After the queues: its ticks write the rates' levels over those that the queues start from.
+    r = rn_group_go(engine->group, "schedule", schedule_run, &engine->schedule);
+    if (r < 0)
+        return error_set(reterr, r, "cannot start a thread: %s", rn_strerror(r));
     atomic_store(&engine->phase, ENGINE_READY);
     return 0;
 }

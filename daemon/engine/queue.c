@@ -9,6 +9,13 @@
 #include "config/units.h"
 #include "engine/core.h"
 
+/* Writes the rate's level where a later daemon finds it, however this one ends. */
+static void keep_level(struct queue *queue, rn_time now, int64_t wall_ms)
+{
+    slots_level_set(store_slots(queue->engine->store), queue->name,
+                    rn_limiter_tokens_at(queue->limiter, now), wall_ms);
+}
+
 /* The next task that may start now, NULL: none; *wait_until: when the rate lets one start. */
 static struct task *gate_locked(struct queue *queue, rn_time *wait_until) RN_REQUIRES(&queue->mu);
 static void pass_on_locked(struct queue *queue) RN_REQUIRES(&queue->mu);
@@ -21,8 +28,10 @@ static struct task *gate_locked(struct queue *queue, rn_time *wait_until)
     if (task == NULL || queue->rate[0] == '\0')
         return task;
     rn_time now = rn_now();
-    if (rn_limiter_allow_at(queue->limiter, now, 1))
+    if (rn_limiter_allow_at(queue->limiter, now, 1)) {
+        keep_level(queue, now, rn_wall_ms());
         return task;
+    }
     *wait_until = rn_limiter_ready_at(queue->limiter, now, 1);
     return NULL;
 }
@@ -322,8 +331,7 @@ void queue_tick(struct queue *queue, int64_t now_ms)
     if (resize_again)
         resize(queue, workers);
     if (has_rate)
-        slots_level_set(store_slots(queue->engine->store), queue->name,
-                        rn_limiter_tokens_at(queue->limiter, rn_now()), now_ms);
+        keep_level(queue, rn_now(), now_ms);
     queue_refill(queue);
 }
 
@@ -381,6 +389,7 @@ int queue_start(struct queue *queue)
     unsigned workers = queue->workers;
     rn_mutex_unlock(&queue->mu);
 
+    rn_limiter_set_tokens_at(queue->limiter, rn_now(), burst); // a new bucket is full
     if (has_rate)
         restore_level(queue, burst);
     int r = rn_service_start(queue->service);

@@ -329,7 +329,7 @@ static void say_of_queue(struct queue *queue, struct engine_waiting_for *waiting
             ready_at == RN_NEVER ? 0 : rn_wall_ms() + (ready_at - now) / RN_MILLISECOND,
             "its queue's rate lets the next task start then; those before it in the queue come "
             "first");
-    else {
+    else if (queue->running_count >= queue->workers) { // else it starts at once
         waiting->code = "workers";
         (void)snprintf(
             waiting->detail, sizeof(waiting->detail),

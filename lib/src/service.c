@@ -21,6 +21,8 @@
  * 3. Growing first keeps those on the way out: their `leaves` is taken back, and each gets a fresh
  *    context for next_fn, because the old one has ended. So no more workers are there than were
  *    asked for.
+ *    A worker told to leave while it is busy need not be the one that goes: another that is done
+ *    first leaves in its place and hands over its context for next_fn.
  * 4. Whoever takes a task out of the own channel gives it to run_fn, or, if the service has been
  *    cancelled, to drop_fn. The channel is closed before it is emptied for the last time: by a
  * worker or the canceller when the service is cancelled, by wait when the last worker of a closed
@@ -74,6 +76,7 @@ struct rn_service {
     unsigned dropping RN_GUARDED_BY(mu);    // threads inside drop_queued()
     struct worker *live RN_GUARDED_BY(mu);  // by rising number
     struct worker *ended RN_GUARDED_BY(mu); // to be joined
+    _Atomic bool sends_away;                // a worker may be on its way out: a look without mu
 };
 
 // ---- Ending
@@ -193,6 +196,37 @@ static bool attend(struct worker *worker)
     return stays;
 }
 
+/*
+ * A worker between two tasks leaves in place of one that is to leave but is still busy, and gives
+ * it its context for next_fn: whoever is done first goes. true: the worker has ended.
+ */
+static bool leave_instead(struct worker *worker)
+{
+    rn_service *service = worker->service;
+    struct worker *busy = NULL;
+    bool any_leaves = false;
+
+    rn_mutex_lock(&service->mu);
+    for (struct worker *other = service->live; other != NULL; other = other->next) {
+        any_leaves = any_leaves || other->leaves;
+        if (other->leaves && atomic_load_explicit(&other->runs, memory_order_relaxed))
+            busy = other;
+    }
+    if (!any_leaves)
+        atomic_store(&service->sends_away, false);
+    bool leaves = !worker->leaves && worker->fresh_next == NULL && busy != NULL;
+    if (leaves) {
+        rn_context *unused = busy->fresh_next; // from a growth that it has not seen
+        busy->fresh_next = worker->next_ctx;
+        worker->next_ctx = unused; // freed with the worker
+        busy->leaves = false;
+        atomic_store(&busy->attention, true);
+        end_locked(service, worker);
+    }
+    rn_mutex_unlock(&service->mu);
+    return leaves;
+}
+
 /* The end of a worker to which nothing can come any more. */
 static void leave(struct worker *worker)
 {
@@ -239,6 +273,8 @@ static void work(void *arg)
     while (rn_context_err(service->feed) == 0) {
         void *task;
         if (atomic_load(&worker->attention) && !attend(worker))
+            return;
+        if (atomic_load(&service->sends_away) && leave_instead(worker))
             return;
         int r = next_task(worker, &task);
         if (r == 0)
@@ -408,6 +444,7 @@ static void shrink(rn_service *service, unsigned workers)
             worker = dispensable_locked(service);
         if (worker != NULL) {
             worker->leaves = true;
+            atomic_store(&service->sends_away, true);
             atomic_store(&worker->attention, true);
             next_ctx = rn_context_ref(worker->next_ctx);
         }

@@ -102,7 +102,8 @@ RN_API RN_MUST_CHECK int rn_service_try_submit(rn_service *service, void *task);
 
 /**
  * Changes the number of workers. More: those on the way out stay, the rest are started, all or
- * none. Fewer: the excess leave, idle ones at once, others when their task has ended.
+ * none. Fewer: the excess leave, idle ones at once, else those whose task ends
+ * first.
  *
  * @param workers  0: none
  *

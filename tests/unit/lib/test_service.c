@@ -619,6 +619,64 @@ static void workers_that_wait_for_a_task_grow_and_shrink(void **state)
     rn_chan_free(source.chan);
 }
 
+/* A task ends when its own byte is set. */
+static _Atomic bool may_end[TASKS_MAX];
+static _Atomic unsigned ran_on[TASKS_MAX];
+
+static void stay_until_told(rn_context *ctx, void *arg, unsigned worker, void *task)
+{
+    (void)ctx;
+    (void)arg;
+    enter(worker);
+    atomic_store(&ran_on[number_of(task)], worker);
+    while (!atomic_load(&may_end[number_of(task)]))
+        (void)sched_yield();
+    leave(worker, task);
+}
+
+static int task_on(unsigned worker, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (atomic_load(&ran_on[i]) == worker)
+            return i;
+    }
+    fail_msg("no task runs on worker %u", worker);
+    return -1;
+}
+
+static void of_busy_workers_those_leave_that_are_done_first(void **state)
+{
+    (void)state;
+    memset(may_end, 0, sizeof(may_end));
+    rn_service *service = start_service(
+        &(struct rn_service_options){.workers = 3, .backlog = 8, .run_fn = stay_until_told});
+    for (int i = 0; i < 5; i++)
+        submit(service, i);
+    wait_until_running(service, 3);
+    while (atomic_load(&seen.inside) < 3)
+        (void)sched_yield();
+    assert_int_equal(rn_service_resize(service, 1), 0);
+    int last = task_on(3, 3); // a shrink sends the highest numbers away
+
+    // Two end: no other task may start, since the third still runs.
+    atomic_store(&may_end[task_on(1, 3)], true);
+    atomic_store(&may_end[task_on(2, 3)], true);
+    while (atomic_load(&seen.inside) > 1)
+        (void)sched_yield();
+    atomic_store(&may_end[last], true);
+    atomic_store(&may_end[3], true);
+    atomic_store(&may_end[4], true);
+    while (count_of(seen.ran, 5) < 5)
+        (void)sched_yield();
+
+    assert_int_equal(atomic_load(&ran_on[3]), 3);
+    assert_int_equal(atomic_load(&ran_on[4]), 3);
+    assert_int_equal(atomic_load(&seen.most_inside), 3);
+    rn_service_close(service);
+    assert_int_equal(rn_service_wait(NULL, service, RN_NEVER), 0);
+    rn_service_free(service);
+}
+
 // ---- Failures
 
 static void new_survives_every_failed_allocation(void **state)
@@ -834,6 +892,7 @@ int main(void)
         TEST(closing_leaves_what_next_fn_still_has),
         TEST(a_next_fn_that_never_waits_keeps_no_worker),
         TEST(workers_that_wait_for_a_task_grow_and_shrink),
+        TEST(of_busy_workers_those_leave_that_are_done_first),
         TEST(new_survives_every_failed_allocation),
         TEST(start_is_all_or_none),
         TEST(a_failed_start_may_be_freed),
