@@ -3,10 +3,16 @@
  * commits can lose commits (SQLite's WAL-reset bug, in every version before 3.51.3). A PASSIVE one
  * waits for nobody; only a log that a reader keeps from being started anew gets a RESTART, which
  * waits for readers a little.
+ *
+ * Room: a page in the log needs a place in the file as well, and until all have one the log is not
+ * used anew. So a put is taken only where the disk has room for both and for what waits in the log
+ * already, and where the disk is low the log is kept short. On a full disk a checkpoint that can't
+ * be finished is not begun: it would take the ballast's room from the ends that this is for.
  */
 #include "store/disk.h"
 
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "observe/log.h"
 
@@ -20,8 +26,56 @@ enum {
     RESTART_WAIT_MS = 10,
     STUCK_RETRY_MS = 50,
     FULL_RETRY_MS = 1000,
+    LOOK_MS = 100,         // between two looks at a disk that has much room
+    PUT_PAGES = 2,         // that a small put changes beside its own bytes
+    SMALL_PUT = 256 << 10, // twice that and ROOM_MARGIN are less than what the ballast leaves free
+    ROOM_MARGIN = 1 << 20,
     SLACK_PAGES = 1024, // free pages that stay in the file for what comes next
 };
+
+static const uint64_t low_bytes = UINT64_C(64) << 20;
+static const uint64_t much_bytes = UINT64_C(256) << 20;
+
+static void look_at_disk(struct disk *disk)
+{
+    struct statvfs found = {0};
+
+    // Where it can't be told, the write itself will.
+    disk->free_bytes = disk->ballast.fd >= 0 && fstatvfs(disk->ballast.fd, &found) == 0
+                           ? (uint64_t)found.f_bavail * found.f_frsize
+                           : UINT64_MAX;
+    disk->looked_at = rn_now();
+}
+
+/* What the log holds that the file may have to grow for. */
+static uint64_t log_bytes(const struct disk *disk)
+{
+    return disk->has_frames ? (uint64_t)disk->frames * SQLITE_PAGE_BYTES : 0;
+}
+
+bool disk_has_room(struct writer *writer, size_t bytes)
+{
+    struct disk *disk = &writer->disk;
+
+    if (disk->free_bytes < much_bytes || rn_now() >= disk->looked_at + LOOK_MS * RN_MILLISECOND)
+        look_at_disk(disk);
+    disk->put_bytes += bytes + PUT_PAGES * SQLITE_PAGE_BYTES;
+    if (disk->free_bytes >= log_bytes(disk) + 2 * disk->put_bytes + ROOM_MARGIN)
+        return true;
+    disk->put_bytes -= bytes + PUT_PAGES * SQLITE_PAGE_BYTES;
+    if (bytes <= SMALL_PUT)
+        disk_full(writer);
+    return false;
+}
+
+/* Whether a checkpoint of all can be finished. */
+static bool may_checkpoint(struct disk *disk)
+{
+    if (!disk->is_full)
+        return true;
+    look_at_disk(disk);
+    return disk->free_bytes >= log_bytes(disk);
+}
 
 static int on_commit(void *arg, sqlite3 *db, const char *name, int frames)
 {
@@ -82,9 +136,10 @@ static void keep_log_short(struct writer *writer)
 {
     struct disk *disk = &writer->disk;
 
+    bool is_low = disk->is_full || disk->free_bytes < low_bytes;
     bool is_due = disk->frames >= disk->checkpoint_at || disk->log_is_stuck ||
-                  (disk->is_full && disk->has_frames && disk->frames >= FULL_FRAMES);
-    if (!is_due)
+                  (is_low && disk->has_frames && disk->frames >= FULL_FRAMES);
+    if (!is_due || !may_checkpoint(disk))
         return;
     if (disk->frames < RESTART_FRAMES)
         (void)checkpoint(writer, SQLITE_CHECKPOINT_PASSIVE);
@@ -126,7 +181,9 @@ static void use_idle_time(struct writer *writer)
 {
     struct disk *disk = &writer->disk;
 
-    if (disk->has_frames) {
+    if (disk->has_frames && !may_checkpoint(disk)) {
+        disk->written_at = rn_now();
+    } else if (disk->has_frames) {
         (void)checkpoint(writer, SQLITE_CHECKPOINT_PASSIVE);
         if (disk->has_frames)
             disk->written_at = rn_now(); // a reader is in the way: once more later

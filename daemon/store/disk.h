@@ -14,6 +14,12 @@ void disk_watch(struct writer *writer);
 rn_time disk_deadline(const struct writer *writer);
 /** After each group, and at the deadline. is_idle: nothing was submitted up to the deadline. */
 void disk_tend(struct writer *writer, bool is_idle);
+/**
+ * Whether a put of so many bytes leaves room for the checkpoint of all that is in the log: what is
+ * in the log and finds no room in the file would eat the ballast. A small one that has no room
+ * makes the disk full.
+ */
+bool disk_has_room(struct writer *writer, size_t bytes);
 /** The disk is full: the ballast is given up, ends alone are written. Says so once. */
 void disk_full(struct writer *writer);
 /** Tries to be normal again. */

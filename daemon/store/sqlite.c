@@ -2,6 +2,7 @@
 #include "store/sqlite.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "store/queues.h"
@@ -137,7 +138,9 @@ int sqlite_open(struct sqlite *sqlite, const char *path, enum sqlite_role role,
                               "PRAGMA secure_delete = OFF; PRAGMA journal_size_limit = 20971520",
                               NULL, NULL, NULL);
     if (result != SQLITE_OK) {
-        int r = sqlite_error_set(sqlite, result, "cannot open the store", reterr);
+        char what[256];
+        (void)snprintf(what, sizeof(what), "cannot open the store '%.200s'", path);
+        int r = sqlite_error_set(sqlite, result, what, reterr);
         sqlite_close(sqlite);
         return r;
     }

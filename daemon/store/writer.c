@@ -23,6 +23,7 @@ void writer_init(struct writer *writer, struct queues *queues, const struct stor
     writer->max_backlog = options->max_backlog;
     writer->disk.ballast.fd = -1;
     writer->disk.try_again_at = RN_NEVER;
+    writer->disk.looked_at = -RN_HOUR; // long ago
     inbox_init(&writer->inbox);
     rn_mutex_init(&writer->stats.mu, 35);
 }
@@ -61,10 +62,13 @@ static bool passes(struct writer *writer, struct store_op *op)
     const struct disk *disk = &writer->disk;
     bool is_put = op->type == STORE_PUT;
 
-    if (is_put && (disk->is_full || disk->log_is_stuck)) {
-        op->result = disk->is_full ? -ENOSPC : -EAGAIN;
-        op->own.is_settled = true;
-        return true;
+    if (is_put && !op->own.is_settled) {
+        bool is_stuck = disk->log_is_stuck;
+        if (disk->is_full || is_stuck || !disk_has_room(writer, op->own.bytes)) {
+            op->result = is_stuck && !disk->is_full ? -EAGAIN : -ENOSPC;
+            op->own.is_settled = true;
+            return true;
+        }
     }
     bool waits = op->type == STORE_START || op->type == STORE_PROMOTE || op->type == STORE_HOLD ||
                  op->type == STORE_QUEUE_SET;
@@ -119,6 +123,7 @@ static int write_group(struct writer *writer, struct op_list *list, struct op_ro
     struct op_list done = {0};
     bool is_open = false;
 
+    writer->disk.put_bytes = 0;
     int r = apply_list(writer, list, &done, &is_open);
     while (r == 0 && gathers && room.rows > 0) {
         (void)inbox_take(&writer->inbox, 0, list, &room);

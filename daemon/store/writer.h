@@ -55,12 +55,15 @@ struct commit_stats {
 /** The state of log, free pages and disk. */
 struct disk {
     struct ballast ballast;
-    bool is_full;         // nothing but ends is written
-    int frames;           // in the write-ahead log, as of the last commit
-    int checkpoint_at;    // frames at which the next checkpoint is due
-    bool has_frames;      // that are not in the file yet
-    bool has_free_pages;  // perhaps
-    bool log_is_stuck;    // at its bound, held by a reader
+    bool is_full;        // nothing but ends is written
+    int frames;          // in the write-ahead log, as of the last commit
+    int checkpoint_at;   // frames at which the next checkpoint is due
+    bool has_frames;     // that are not in the file yet
+    bool has_free_pages; // perhaps
+    bool log_is_stuck;   // at its bound, held by a reader
+    uint64_t free_bytes; // on the disk, as of looked_at
+    rn_time looked_at;
+    uint64_t put_bytes;   // of the puts in the open group
     rn_time written_at;   // when the last commit ended
     rn_time try_again_at; // deferred operations, ballast, stuck log; RN_NEVER: none
 };
