@@ -223,7 +223,7 @@ int main(int argc, char **argv)
     }
     struct config_options config_options = {.path = options.config,
                                             .overrides = options.overrides,
-                                            .builtin_exists = runner_builtin_exists,
+                                            .builtins = runner_builtins(),
                                             .check_commands = true};
     int r = config_load(&config_options, &config, &faults, &fault_count);
     report_faults(faults, fault_count); // warnings too

@@ -49,7 +49,7 @@ struct config_kind {
     unsigned line;
     enum config_runs runs;
     char builtin[CONFIG_NAME_MAX + 1]; // its name in the runners' table; checked by the caller
-                                       // through config_options.builtin_exists
+                                       // through config_options.builtins
     char *queue;                       // NULL: the queue "default"
     rn_duration timeout;               // of one attempt
     unsigned max_attempts;
@@ -108,7 +108,7 @@ struct config_fault {
 struct config_options {
     const char *path;
     const char *const *overrides; // -o name=value, NULL-terminated; NULL: none
-    bool (*builtin_exists)(const char *name);
+    const char *const *builtins; // the names of those there are, NULL-terminated
     bool check_commands; // that each command's program exists and may be run (always in -t and at
                          // start)
 };

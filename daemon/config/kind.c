@@ -99,14 +99,18 @@ void kind_set_builtin(struct loader *loader, const struct setting *setting,
     const char *text = settings_string(loader, setting, value, "the name of a built-in");
     if (text == NULL)
         return;
-    bool exists = strlen(text) <= CONFIG_NAME_MAX && loader->options->builtin_exists != NULL &&
-                  loader->options->builtin_exists(text);
-    if (!exists) {
-        fault_value(loader, setting, value, "names no built-in: there is none called \"%.60s\"",
-                    text);
+    const char *const *name = loader->options->builtins;
+    while (*name != NULL && strcmp(*name, text) != 0)
+        name++;
+    if (*name == NULL) {
+        const char *nearest = nearest_name(text, loader->options->builtins);
+        fault_value(loader, setting, value,
+                    "names no built-in: there is none called \"%.60s\"%s%s%s", text,
+                    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+                    nearest != NULL ? "\"?" : "");
         return;
     }
-    memcpy(kind->builtin, text, strlen(text) + 1);
+    (void)snprintf(kind->builtin, sizeof(kind->builtin), "%s", *name);
 }
 
 void kind_set_queue_name(struct loader *loader, const struct setting *setting,

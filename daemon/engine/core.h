@@ -31,6 +31,8 @@ int waiters_start(struct waiters *waiters, struct engine_wait *wait) RN_MUST_CHE
 bool waiters_stop(struct waiters *waiters, struct engine_wait *wait);
 /** The task has ended. */
 void waiters_end(struct waiters *waiters, uint64_t id);
+/** Takes no more; those that are there go on. */
+void waiters_refuse(struct waiters *waiters);
 /** Answers all and takes no more. */
 void waiters_close(struct waiters *waiters);
 

@@ -8,6 +8,8 @@
  */
 #include <utlist.h>
 
+#include <runnel/chan.h>
+
 #include "engine/core.h"
 
 #define LEAVE_TIME                                                                                 \
@@ -111,6 +113,31 @@ static int wait_out_grace(struct engine *engine, bool hurried)
     return -ETIMEDOUT;
 }
 
+static void flushed(struct store_op *op, void *arg)
+{
+    int done = op->result;
+    int r = rn_chan_try_send(arg, &done); // capacity 1, one send
+    RN_ASSERT(r == 0);
+}
+
+/* Waits until the ends that were submitted are on disk and told, so that who waits for them gets
+ * them: a claim of nothing takes its turn behind them. */
+static void flush(struct engine *engine)
+{
+    struct store_op op = {.type = STORE_CLAIM, .done_fn = flushed};
+    rn_chan *chan = NULL;
+    int done = 0;
+
+    if (rn_chan_new(sizeof(done), 1, &chan) < 0)
+        return; // they are answered with the state as it is
+    op.arg = chan;
+    int r = store_submit_wait(NULL, engine->store, &op);
+    if (r == 0)
+        r = rn_chan_recv(NULL, chan, &done);
+    RN_ASSERT(r == 0 || r == -EPIPE);
+    rn_chan_free(chan);
+}
+
 int engine_drain(struct engine *engine)
 {
     unsigned running = 0;
@@ -118,6 +145,7 @@ int engine_drain(struct engine *engine)
     atomic_store(&engine->phase, ENGINE_DRAINING);
     rn_context_cancel(rn_group_context(engine->group),
                       0); // the schedule: nothing becomes due any more
+    waiters_refuse(&engine->waiters);
     engine_each_queue(engine, close_queue, NULL);
     engine_each_queue(engine, count_running, &running);
     log_event(LOG_LEVEL_NOTICE, "draining", LOG_UINT("running", running),
@@ -134,6 +162,7 @@ int engine_drain(struct engine *engine)
         engine_each_queue(engine, cancel_queue, NULL);
         r = wait_out_grace(engine, hurried);
     }
+    flush(engine);
     waiters_close(&engine->waiters);
     return r;
 }

@@ -201,6 +201,13 @@ void waiters_end(struct waiters *waiters, uint64_t id)
     rn_mutex_unlock(&waiters->mu);
 }
 
+void waiters_refuse(struct waiters *waiters)
+{
+    rn_mutex_lock(&waiters->mu);
+    waiters->closed = true;
+    rn_mutex_unlock(&waiters->mu);
+}
+
 void waiters_close(struct waiters *waiters)
 {
     rn_mutex_lock(&waiters->mu);

@@ -9,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <runnel/sync.h>
+
 #include "runners/args.h"
 #include "runners/exec.h"
 #include "runners/output.h"
 #include "runners/template.h"
 #include "runners/workdir.h"
+
+enum { BUILTINS_MAX = 64 };
 
 void outcome_fini(struct outcome *outcome)
 {
@@ -70,9 +74,26 @@ static const struct builtin *builtin_find(const char *name)
     return NULL;
 }
 
-bool runner_builtin_exists(const char *name)
+static const char *builtin_names[BUILTINS_MAX + 1];
+
+static void collect_builtins(void)
 {
-    return builtin_find(name) != NULL;
+    size_t count = 0;
+    for (const struct builtin *builtin = builtin_table; builtin->name != NULL; builtin++) {
+        RN_ASSERT(count < BUILTINS_MAX);
+        builtin_names[count++] = builtin->name;
+    }
+    for (const struct builtin *builtin = builtin_extra_table; builtin->name != NULL; builtin++) {
+        RN_ASSERT(count < BUILTINS_MAX);
+        builtin_names[count++] = builtin->name;
+    }
+}
+
+const char *const *runner_builtins(void)
+{
+    static struct rn_once once = RN_ONCE_INIT;
+    rn_once(&once, collect_builtins);
+    return builtin_names;
 }
 
 size_t runner_check_args_text(const struct config_kind *kind, const json_t *args, const char *text,
@@ -85,7 +106,7 @@ size_t runner_check_args_text(const struct config_kind *kind, const json_t *args
         return list.count;
     }
     const struct builtin *builtin = builtin_find(kind->builtin);
-    RN_ASSERT(builtin != NULL); // the configuration was loaded with runner_builtin_exists
+    RN_ASSERT(builtin != NULL); // the configuration was loaded with runner_builtins
     return builtin->check_fn != NULL ? builtin->check_fn(args, ret_faults, max) : 0;
 }
 

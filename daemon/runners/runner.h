@@ -103,8 +103,8 @@ int runner_open_work_root(const char *work_root) RN_MUST_CHECK;
  * most 5 s. */
 void runner_close_work_root(const char *work_root);
 
-/** Whether the table of built-ins has the name. */
-bool runner_builtin_exists(const char *name);
+/** The names of all built-ins, NULL-terminated. Static. Threads: any. */
+const char *const *runner_builtins(void);
 
 /** A built-in: run fills outcome (zeroed before), check may be NULL. */
 struct builtin {

@@ -51,11 +51,7 @@ const char *files_write(const char *name, const char *text, unsigned mode)
     return path;
 }
 
-static bool builtin_exists(const char *name)
-{
-    return strcmp(name, "echo") == 0 || strcmp(name, "noop") == 0 || strcmp(name, "sleep") == 0 ||
-           strcmp(name, "fail") == 0;
-}
+static const char *const builtins[] = {"echo", "noop", "sleep", "fail", NULL};
 
 struct loaded files_load(const char *path, const char *const *overrides, bool check_commands)
 {
@@ -63,7 +59,7 @@ struct loaded files_load(const char *path, const char *const *overrides, bool ch
     const struct config_options options = {
         .path = path,
         .overrides = overrides,
-        .builtin_exists = builtin_exists,
+        .builtins = builtins,
         .check_commands = check_commands,
     };
     loaded.result = config_load(&options, &loaded.config, &loaded.faults, &loaded.fault_count);

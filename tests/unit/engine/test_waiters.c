@@ -91,6 +91,9 @@ static void takes_no_more_than_the_limit_and_none_once_closed(void **state)
 
     assert_int_equal(waiters_start(&waiters, &a.wait), 0);
     assert_int_equal(waiters_start(&waiters, &b.wait), -EAGAIN);
+    waiters_refuse(&waiters);
+    assert_int_equal(waiters_start(&waiters, &b.wait), -EPIPE);
+    assert_int_equal(rn_chan_len(a.answers), 0); // it goes on
     waiters_close(&waiters);
 
     assert_int_equal(rn_chan_len(a.answers), 1);
