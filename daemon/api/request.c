@@ -225,6 +225,18 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     return request;
 }
 
+/* What a read has brought that nobody took: the client left between its end and the next step. */
+static void drop_read(struct store_read *read)
+{
+    if (read->type == STORE_GET)
+        record_free(RN_TAKE(read->get.record));
+    if (read->type != STORE_LIST)
+        return;
+    for (size_t i = 0; read->list.rows != NULL && i < read->list.count; i++)
+        record_free(read->list.rows[i]);
+    free(RN_TAKE(read->list.rows));
+}
+
 void request_fini(struct request *request)
 {
     if (request->phase == REQUEST_NONE)
@@ -235,6 +247,7 @@ void request_fini(struct request *request)
     }
     if (request->work_free_fn != NULL)
         request->work_free_fn(RN_TAKE(request->work));
+    drop_read(&request->read);
     record_free(RN_TAKE(request->record));
     free(RN_TAKE(request->raw_query));
     request->is_out_of_memory = false;
