@@ -108,7 +108,7 @@ struct config_fault {
 struct config_options {
     const char *path;
     const char *const *overrides; // -o name=value, NULL-terminated; NULL: none
-    const char *const *builtins; // the names of those there are, NULL-terminated
+    const char *const *builtins;  // the names of those there are, NULL-terminated
     bool check_commands; // that each command's program exists and may be run (always in -t and at
                          // start)
 };

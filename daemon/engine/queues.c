@@ -46,8 +46,8 @@ static void describe(struct queue *queue, const struct store_queue_counts *count
     ret->running = queue->running_count;
     ret->window = queue->window.count;
     rn_mutex_unlock(&queue->mu);
-    ret->tokens = ret->rate[0] == '\0' ? RN_RATE_INFINITE
-                                      : rn_limiter_tokens_at(queue->limiter, rn_now());
+    ret->tokens =
+        ret->rate[0] == '\0' ? RN_RATE_INFINITE : rn_limiter_tokens_at(queue->limiter, rn_now());
     count_running(ret->states, ret->running);
 }
 

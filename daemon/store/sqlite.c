@@ -1,8 +1,8 @@
 /* Connections, results, bindings, and rows as records. */
 #include "store/sqlite.h"
 
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/queues.h"

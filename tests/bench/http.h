@@ -12,8 +12,9 @@
 
 struct http_answer {
     int status;
-    bool closes; // the server closes the connection after this answer: it takes so many requests on one
-    char *body; // within the caller's buffer, not terminated
+    bool closes; // the server closes the connection after this answer: it takes so many requests on
+                 // one
+    char *body;  // within the caller's buffer, not terminated
     size_t body_length;
 };
 
@@ -33,7 +34,8 @@ size_t http_parse(char *text, size_t length, struct http_answer *ret_answer);
 /* Sends all of it. */
 void http_send(int fd, const char *bytes, size_t length);
 
-/* Waits for the next answer, and connects anew where the server closes behind it. The answer must fit into buffer; it is terminated with a NUL. */
+/* Waits for the next answer, and connects anew where the server closes behind it. The answer must
+ * fit into buffer; it is terminated with a NUL. */
 void http_receive(int fd, char *buffer, size_t capacity, struct http_answer *ret_answer);
 
 /* Does POST /v1/queues/{queue}/{action}; dies unless the answer is 200. */

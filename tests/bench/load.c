@@ -67,7 +67,7 @@ static const struct protocol *protocol;
 static struct text submit_request; // made once: every submit is the same
 static uint64_t deadline;
 static uint64_t serial;
-static size_t active; // connections with an operation under way
+static size_t active;      // connections with an operation under way
 static bool server_closes; // after the answer that was read last
 static int epoll;
 static uint64_t *latencies;

@@ -151,7 +151,8 @@ static void it_gets_no_descriptor_of_the_daemon_and_default_signals(void)
     assert_non_null(result);
     assert_int_equal(strncmp(result, "0 1 2\n", 6), 0);
     assert_non_null(strstr(result, "SigBlk:\t0000000000000000"));
-    // 32 and 33 are the C library's own: it lets nobody set them, so what the daemon inherits stays.
+    // 32 and 33 are the C library's own: it lets nobody set them, so what the daemon inherits
+    // stays.
     const char *ignored = strstr(result, "SigIgn:\t");
     assert_non_null(ignored);
     assert_int_equal(strtoull(ignored + strlen("SigIgn:\t"), NULL, 16) & ~(3ULL << 31), 0);
