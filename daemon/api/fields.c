@@ -333,7 +333,9 @@ static void check_args(struct reading *reading, const json_t *value)
 
     if (reading->kind == NULL)
         return;
-    size_t count = runner_check_args(reading->kind, value, faults, ARGS_FAULTS_MAX);
+    const struct text *args = &reading->record->args;
+    size_t count =
+        runner_check_args(reading->kind, value, args->bytes, args->length, faults, ARGS_FAULTS_MAX);
     for (size_t i = 0; i < count && i < ARGS_FAULTS_MAX; i++) {
         // The runner's pointers begin at the task: "#/args/path".
         const char *pointer =

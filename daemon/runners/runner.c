@@ -96,8 +96,8 @@ const char *const *runner_builtins(void)
     return builtin_names;
 }
 
-size_t runner_check_args_text(const struct config_kind *kind, const json_t *args, const char *text,
-                              size_t bytes, struct args_fault *ret_faults, size_t max)
+size_t runner_check_args(const struct config_kind *kind, const json_t *args, const char *text,
+                         size_t bytes, struct args_fault *ret_faults, size_t max)
 {
     if (kind->runs == CONFIG_RUNS_COMMAND) {
         struct args value = {.json = args, .text = text, .bytes = bytes};
@@ -108,12 +108,6 @@ size_t runner_check_args_text(const struct config_kind *kind, const json_t *args
     const struct builtin *builtin = builtin_find(kind->builtin);
     RN_ASSERT(builtin != NULL); // the configuration was loaded with runner_builtins
     return builtin->check_fn != NULL ? builtin->check_fn(args, ret_faults, max) : 0;
-}
-
-size_t runner_check_args(const struct config_kind *kind, const json_t *args,
-                         struct args_fault *ret_faults, size_t max)
-{
-    return runner_check_args_text(kind, args, NULL, 0, ret_faults, max);
 }
 
 /* Reads and checks the args of the attempt under its kind's present definition; false: outcome
@@ -133,8 +127,7 @@ static bool read_args(const struct attempt *attempt, json_t **ret_args, struct o
             outcome_fail(outcome, "invalid-args", false, "args can't be read: %s", error.text);
         return false;
     }
-    if (runner_check_args_text(attempt->kind, args, attempt->args, attempt->args_bytes, &fault, 1) >
-        0) {
+    if (runner_check_args(attempt->kind, args, attempt->args, attempt->args_bytes, &fault, 1) > 0) {
         outcome_fail(outcome, "invalid-args", false, "%s %s", fault.pointer + 2, fault.detail);
         json_decref(args);
         return false;

@@ -62,23 +62,14 @@ struct args_fault {
  * built-in's own fields).
  *
  * @param args  the parsed value; NULL: null
+ * @param text  the JSON text that args were parsed from: a number is checked as it is written there
+ *              (1.10); NULL: in the shortest form that reads back as the same number (1.1)
  * @return the number of faults found, at most max of which are written to ret_faults; 0: they fit
  *
  * **Blocking:** never. **Threads:** any.
  */
-size_t runner_check_args(const struct config_kind *kind, const json_t *args,
-                         struct args_fault *ret_faults, size_t max);
-
-/**
- * The same, with the JSON text that args were parsed from: a number is then checked as it is
- * written there (1.10), else in the shortest form that reads back as the same number (1.1).
- *
- * @param text  NULL: not at hand
- *
- * **Blocking:** never. **Threads:** any.
- */
-size_t runner_check_args_text(const struct config_kind *kind, const json_t *args, const char *text,
-                              size_t bytes, struct args_fault *ret_faults, size_t max);
+size_t runner_check_args(const struct config_kind *kind, const json_t *args, const char *text,
+                         size_t bytes, struct args_fault *ret_faults, size_t max);
 
 /** Runs the attempt to its end. ctx ends at its timeout (-ETIMEDOUT is the engine's to tell apart
  * by rn_context_cause) or by cancel or drain: a runner then stops as soon as it can and returns a

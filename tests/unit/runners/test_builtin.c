@@ -13,7 +13,7 @@ static size_t check(const char *builtin, const char *args, struct args_fault *re
     (void)snprintf(kind.builtin, sizeof(kind.builtin), "%s", builtin);
     json_t *json = json_loads(args, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     assert_non_null(json);
-    size_t count = runner_check_args(&kind, json, ret_faults, 4);
+    size_t count = runner_check_args(&kind, json, NULL, 0, ret_faults, 4);
     json_decref(json);
     return count;
 }

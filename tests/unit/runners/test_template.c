@@ -23,8 +23,8 @@ static size_t check(const struct config_kind *kind, const char *text, struct arg
     json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
     assert_non_null(json);
-    size_t count = runner_check_args_text(kind, json, text, strlen(text), ret_faults, 4);
-    assert_int_equal(runner_check_args_text(kind, json, text, strlen(text), NULL, 0), count);
+    size_t count = runner_check_args(kind, json, text, strlen(text), ret_faults, 4);
+    assert_int_equal(runner_check_args(kind, json, text, strlen(text), NULL, 0), count);
     json_decref(json);
     return count;
 }
