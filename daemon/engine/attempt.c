@@ -5,6 +5,7 @@
  * in its place (attempt_give_up): whoever of the two first marks the task `given_up` or takes its
  * context away, under the queue's lock, is the one that submits. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <utlist.h>
@@ -51,8 +52,7 @@ static void ended(struct store_op *op, void *arg)
                   LOG_TEXT("queue", queue->name), LOG_TEXT("error", rn_strerror(op->result)));
     if (op->type == STORE_HOLD || op->result < 0)
         (void)queue_land(queue, task->record.id);
-    if (!task->given_up) // else its worker still holds it; the process ends soon
-        task_free(task);
+    task_free(task);
 }
 
 /* Hands the task to the store: nothing may touch it afterwards. */
@@ -420,13 +420,25 @@ void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
 void attempt_give_up(struct task *task)
 {
     struct outcome outcome = {0};
+    struct task *end = calloc(1, sizeof(*end));
 
     log_event(LOG_LEVEL_ERR, "worker_given_up", LOG_UINT("task", task->record.id),
               LOG_TEXT("queue", task->queue->name), LOG_TEXT("kind", task->kind->name),
               LOG_TEXT("error", "it did not end after its context had"));
+    if (end == NULL)
+        return; // its slot tells the next daemon
+
+    // The worker still reads its task, so the end is recorded from a copy. The process ends soon.
+    end->queue = task->queue;
+    end->kind = task->kind;
+    end->record = task->record;
+    end->record.args = end->record.tags = end->record.result = (struct text){0};
+    end->record.error_message = end->record.exec = end->record.history = (struct text){0};
+    if (text_set(&end->record.history, task->record.history.bytes, task->record.history.length) < 0)
+        log_event(LOG_LEVEL_WARN, "attempts_lost", LOG_UINT("task", task->record.id));
     rn_mutex_lock(&task->queue->mu);
     int cause = task->cancel_requested ? CAUSE_CANCELLED : CAUSE_DRAINED;
     rn_mutex_unlock(&task->queue->mu);
-    finish(task, decide(task, cause, &outcome), &outcome);
+    finish(end, decide(end, cause, &outcome), &outcome);
     outcome_fini(&outcome);
 }
