@@ -225,7 +225,9 @@ static void run_model(size_t capacity, uint64_t seed)
     model->random = seed;
     model->next_id = 1;
     assert_int_equal(queue_new(NULL, "q", NULL, &model->queue), 0);
+    rn_mutex_lock(&model->queue->mu);
     model->queue->window.capacity = capacity;
+    rn_mutex_unlock(&model->queue->mu);
 
     random_steps(model);
     answer_claim(model);
@@ -316,7 +318,10 @@ static void without_memory_a_task_stays_behind_the_frontier(void **state)
 
     assert_non_null(record);
     record_free(record);
-    assert_int_equal(queue->window.count, 0); // those behind it are on disk, as it is
+    rn_mutex_lock(&queue->mu);
+    size_t count = queue->window.count;
+    rn_mutex_unlock(&queue->mu);
+    assert_int_equal(count, 0); // those behind it are on disk, as it is
     assert_false(window_admits(&queue->window, (struct queue_key){1, 4}));
     assert_true(window_admits(&queue->window, (struct queue_key){1, 3}));
     queue_free(queue);
