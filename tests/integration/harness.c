@@ -204,23 +204,27 @@ static char *kept_text(const char *format, va_list list)
     return keep(result);
 }
 
-char *text(const char *format, ...)
+char *quoted(const char *text)
 {
-    va_list list;
-    char *quoted = strdup(format);
+    char *copy = keep(strdup(text));
 
-    assert_non_null(quoted);
-    for (char *c = quoted; *c != '\0'; c++) {
+    for (char *c = copy; *c != '\0'; c++) {
         if (*c == '\'')
             *c = '"';
     }
+    return copy;
+}
+
+char *text(const char *format, ...)
+{
+    va_list list;
+
     va_start(list, format);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    char *result = kept_text(quoted, list);
+    char *result = kept_text(quoted(format), list);
 #pragma GCC diagnostic pop
     va_end(list);
-    free(quoted);
     return result;
 }
 

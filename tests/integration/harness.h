@@ -71,6 +71,8 @@ json_t *keep_json(json_t *json);
 void keep_with(void (*free_fn)(void *arg), void *arg);
 /** A kept text. Each ' of format becomes ", so that JSON and configurations stay readable. */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/** A kept copy with each ' as ". */
+char *quoted(const char *text);
 /** The same with neither: an exact format. */
 char *plain_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** The digits at the beginning of text, spaces before them skipped; ret_end (may be NULL): what

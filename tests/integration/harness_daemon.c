@@ -181,13 +181,9 @@ static void daemon_end(void *arg)
 
 void daemon_configure(struct daemon *daemon, const char *config)
 {
-    char *copy = plain_text("listen = '127.0.0.1:0';\nstore = 'runnel.db';\n%s", config);
+    const char *all = plain_text("listen = '127.0.0.1:0';\nstore = 'runnel.db';\n%s", config);
 
-    for (char *c = copy; *c != '\0'; c++) {
-        if (*c == '\'')
-            *c = '"';
-    }
-    file_write(daemon->config_path, copy);
+    file_write(daemon->config_path, quoted(all));
 }
 
 struct daemon *daemon_new(const char *config)

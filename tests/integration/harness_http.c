@@ -326,16 +326,11 @@ uint64_t submit(struct daemon *daemon, const char *format, ...)
 {
     va_list list;
     char *body = NULL;
-    char *quoted = plain_text("%s", format);
 
-    for (char *c = quoted; *c != '\0'; c++) {
-        if (*c == '\'')
-            *c = '"';
-    }
     va_start(list, format);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    if (vasprintf(&body, quoted, list) < 0)
+    if (vasprintf(&body, quoted(format), list) < 0)
         fail_msg("no memory");
 #pragma GCC diagnostic pop
     va_end(list);
@@ -346,18 +341,14 @@ uint64_t submit(struct daemon *daemon, const char *format, ...)
 
 uint64_t submit_many(struct daemon *daemon, unsigned count, const char *body)
 {
-    char *copy = plain_text("%s", body);
+    const char *one = quoted(body);
     char *all = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&all, &size);
 
     assert_non_null(stream);
-    for (char *c = copy; *c != '\0'; c++) {
-        if (*c == '\'')
-            *c = '"';
-    }
     for (unsigned i = 0; i < count; i++)
-        (void)fprintf(stream, "%c%s", i == 0 ? '[' : ',', copy);
+        (void)fprintf(stream, "%c%s", i == 0 ? '[' : ',', one);
     (void)fputc(']', stream);
     (void)fclose(stream);
     struct reply *reply = expect_status(call(daemon, "POST", "/v1/tasks", keep(all)), 201);

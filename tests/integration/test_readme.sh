@@ -39,7 +39,8 @@ while IFS= read -r -t 60 line <&3; do
     echo "$line" >>"$folder/daemon.log"
     case $line in
     *event=ready*)
-        port=$(sed 's/.* listen=[^ ]*:\([0-9]*\).*/\1/' <<<"$line")
+        port=${line#* listen=*:}
+        port=${port%% *}
         break
         ;;
     esac

@@ -149,7 +149,7 @@ static void the_first_bad_line_ends_it_and_what_came_before_stays(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct daemon *daemon = started();
         const char *bad =
-            plain_text("%s%s\n%s", lines_of(0, 1500), text(rows[i].line), lines_of(1500, 10));
+            plain_text("%s%s\n%s", lines_of(0, 1500), quoted(rows[i].line), lines_of(1500, 10));
 
         struct reply *reply = send_stream(daemon, "/v1/tasks", NULL, bad);
 
