@@ -156,6 +156,7 @@ void window_take(struct window *window, struct task *task)
 void window_remove(struct window *window, struct task *task)
 {
     RN_ASSERT(task->place == TASK_IN_WINDOW);
+    RN_ASSERT(window->by_id != NULL); // it holds at least this one
     unlink_from_lane(window, task);
     HASH_DEL(window->by_id, task);
 }
@@ -164,6 +165,7 @@ void window_land(struct window *window, struct task *task)
 {
     RN_ASSERT(task->place == TASK_IN_FLIGHT);
     RN_ASSERT(window->in_flight > 0);
+    RN_ASSERT(window->by_id != NULL);
     HASH_DEL(window->by_id, task);
     window->in_flight--;
 }

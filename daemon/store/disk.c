@@ -59,10 +59,10 @@ bool disk_has_room(struct writer *writer, size_t bytes)
 
     if (disk->free_bytes < much_bytes || rn_now() >= disk->looked_at + LOOK_MS * RN_MILLISECOND)
         look_at_disk(disk);
-    disk->put_bytes += bytes + PUT_PAGES * SQLITE_PAGE_BYTES;
+    disk->put_bytes += bytes + (uint64_t)PUT_PAGES * SQLITE_PAGE_BYTES;
     if (disk->free_bytes >= log_bytes(disk) + 2 * disk->put_bytes + ROOM_MARGIN)
         return true;
-    disk->put_bytes -= bytes + PUT_PAGES * SQLITE_PAGE_BYTES;
+    disk->put_bytes -= bytes + (uint64_t)PUT_PAGES * SQLITE_PAGE_BYTES;
     if (bytes <= SMALL_PUT)
         disk_full(writer);
     return false;
