@@ -196,7 +196,7 @@ $(BUILD)/tests/runneld: $(main_object) $(test_daemon_objects) $(below_api)
 	$(link) -o $@ $^ $(libs_api)
 
 daemons := $(if $(main_object),$(BUILD)/runneld $(BUILD)/tests/runneld)
-valgrind := valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
+valgrind := valgrind --quiet --suppressions=tests/unit/valgrind.supp --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
     --fair-sched=yes --num-callers=24 --child-silent-after-fork=yes
 
 # The processors, unless JOBS says otherwise.

@@ -45,7 +45,8 @@ static size_t place_of(const struct model *model, struct queue_key key)
 static void disk_add(struct model *model, struct queue_key key)
 {
     size_t i = place_of(model, key);
-    memmove(&model->disk[i + 1], &model->disk[i], (model->count - i) * sizeof(struct row));
+    for (size_t at = model->count; at > i; at--)
+        model->disk[at] = model->disk[at - 1];
     model->disk[i] = (struct row){.key = key};
     model->count++;
 }
@@ -53,7 +54,8 @@ static void disk_add(struct model *model, struct queue_key key)
 static void disk_remove(struct model *model, size_t i)
 {
     model->count--;
-    memmove(&model->disk[i], &model->disk[i + 1], (model->count - i) * sizeof(struct row));
+    for (size_t at = i; at < model->count; at++)
+        model->disk[at] = model->disk[at + 1];
 }
 
 static struct record *record_of(struct queue_key key)
