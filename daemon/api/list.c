@@ -38,10 +38,7 @@ struct list {
 
 static void free_rows(struct list *list)
 {
-    for (size_t i = 0; i < list->row_count; i++)
-        record_free(list->rows[i]);
-    free(list->rows);
-    list->rows = NULL;
+    records_free(RN_TAKE(list->rows), list->row_count);
     list->row_count = 0;
 }
 

@@ -230,11 +230,8 @@ static void drop_read(struct store_read *read)
 {
     if (read->type == STORE_GET)
         record_free(RN_TAKE(read->get.record));
-    if (read->type != STORE_LIST)
-        return;
-    for (size_t i = 0; read->list.rows != NULL && i < read->list.count; i++)
-        record_free(read->list.rows[i]);
-    free(RN_TAKE(read->list.rows));
+    if (read->type == STORE_LIST && read->list.rows != NULL)
+        records_free(RN_TAKE(read->list.rows), read->list.count);
 }
 
 void request_fini(struct request *request)

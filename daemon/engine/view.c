@@ -130,7 +130,6 @@ static int copy_running(const struct task *task, bool with_bodies, struct record
 }
 
 struct gathering {
-    struct engine *engine;
     const struct store_read *read;
     struct record **rows; // room for CONFIG_WORKERS_MAX and what ends meanwhile
     size_t count, room;
@@ -168,13 +167,6 @@ static int newest_first(const void *a, const void *b)
     return ((*left)->id < (*right)->id) - ((*left)->id > (*right)->id);
 }
 
-static void free_rows(struct record **rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        record_free(rows[i]);
-    free(rows);
-}
-
 /* Frees what is not wanted of rows, keeps the order. */
 static size_t keep_states(struct engine *engine, struct record **rows, size_t count,
                           unsigned states)
@@ -195,7 +187,7 @@ static size_t keep_states(struct engine *engine, struct record **rows, size_t co
 static int merge_running(struct engine *engine, struct store_read *read)
 {
     enum { ROOM = 2 * CONFIG_WORKERS_MAX };
-    struct gathering gathering = {.engine = engine, .read = read, .room = ROOM};
+    struct gathering gathering = {.read = read, .room = ROOM};
     size_t stored = read->list.count;
 
     gathering.rows = calloc(ROOM + stored, sizeof(struct record *));
@@ -203,7 +195,7 @@ static int merge_running(struct engine *engine, struct store_read *read)
         return -ENOMEM;
     engine_each_queue(engine, gather_running, &gathering);
     if (gathering.result < 0) {
-        free_rows(gathering.rows, gathering.count);
+        records_free(gathering.rows, gathering.count);
         return gathering.result;
     }
 
@@ -259,7 +251,7 @@ static void finish_read(struct view *view, struct store_read *read)
         if ((view->states & (1u << TASK_RUNNING)) != 0)
             read->result = merge_running(view->engine, read);
         if (read->result < 0) {
-            free_rows(read->list.rows, read->list.count);
+            records_free(read->list.rows, read->list.count);
             read->list.rows = NULL;
             read->list.count = 0;
         }

@@ -326,9 +326,7 @@ int apply_claim(struct writer *writer, struct store_op *op)
         r = claim_rows(writer, op, SQL_CLAIM_BELOW);
     }
     if (r < 0) {
-        for (size_t i = 0; i < op->claim.count; i++)
-            record_free(op->claim.rows[i]);
-        free(RN_TAKE(op->claim.rows));
+        records_free(RN_TAKE(op->claim.rows), op->claim.count);
         op->claim.count = 0;
     }
     op->result = r;

@@ -124,9 +124,7 @@ int reader_list(struct reader *reader, struct store_read *read)
     if (r == -EINTR && last != before)
         r = 0; // its time is over: the rest is another page
     if (r < 0) {
-        for (size_t i = 0; i < read->list.count; i++)
-            record_free(read->list.rows[i]);
-        free(RN_TAKE(read->list.rows));
+        records_free(RN_TAKE(read->list.rows), read->list.count);
         read->list.count = 0;
         return r;
     }

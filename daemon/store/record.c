@@ -31,6 +31,13 @@ void record_free(struct record *record)
     free(record);
 }
 
+void records_free(struct record **records, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        record_free(records[i]);
+    free(records);
+}
+
 int text_set(struct text *text, const char *bytes, size_t length)
 {
     char *copy = NULL;

@@ -67,6 +67,8 @@ void record_init(struct record *record);
 /** Frees what it points to and leaves it as record_init does. NULL is allowed. */
 void record_fini(struct record *record);
 void record_free(struct record *record); // fini, then free
+/** Frees an array of them, NULL among them too, and the array. NULL is allowed with count 0. */
+void records_free(struct record **records, size_t count);
 /** Copies bytes into *text, freeing what was there; bytes NULL: no value. -ENOMEM leaves it as it
  * was. */
 int text_set(struct text *text, const char *bytes, size_t length) RN_MUST_CHECK;
