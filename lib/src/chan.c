@@ -1,56 +1,71 @@
 /*
  * Channels.
  *
- * 1. Receivers wait only while the buffer is empty, senders only while it is full; with capacity 0
- *    only one of the two waits. Nobody waits on a closed channel.
- * 2. Who finds a peer waiting serves it: an element goes past the buffer straight into the
- *    receiver's variable (the buffer is empty then, so order holds), and a place that comes free in
- *    the buffer is filled with the element of the sender that has waited longest.
- * 3. Who waits has its node on the list until it is served, or until its context or deadline ends
- * the wait; then it takes the node off itself. A peer that finds it ended goes on to the next (see
- *    waiter.h), so an element is never given to somebody who has left.
+ * With a capacity the elements are in a ring (ring.h), and as long as nobody has to wait, sending
+ * and receiving take no lock. With capacity 0 there is no ring: the two meet under the lock.
  *
- * The lock, mu, guards everything that changes. No other lock is taken under it. A peer is claimed
- * and its element copied under the lock, and it is woken after it.
+ * 1. Who may have to wait takes the lock and sets SLOW in both words of the ring: from then on
+ *    everybody comes here for the lock. Only then he looks a last time, puts his node on the list
+ *    and parks; what others had begun without the lock shows in the positions, and is waited for.
+ *    When the lock is given back and nobody waits any more, SLOW goes.
+ * 2. Whenever the lock is given back, receivers wait only on an empty channel and senders only on a
+ *    full one. They are served in the order in which they came: a receiver gets the oldest
+ *    element, the element of a sender goes into the room that came free.
+ * 3. A peer that finds a waiter ended (its context, its deadline) goes on to the next: an element
+ *    is never given to somebody who has left (see waiter.h).
+ * 4. What a thread does last with the channel is to change the turn of a cell, or to give the lock
+ *    back: only then can its peer know. So who receives the last element may free the channel. For
+ *    the same reason -EPIPE is answered only once `closed` is true, which is the last thing that
+ *    closing does.
+ * 5. A channel with a descriptor stays SLOW: before the lock is given back the descriptor is
+ *    brought up to date.
  */
-#include <runnel/chan.h>
+#include "chan.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-#include <runnel/sync.h>
+#include "ring.h"
 
-#include "waiter.h"
+enum {
+    RECEIVERS = 0, // index of waiters; as `sends`: false
+    SENDERS = 1,
+};
 
 struct rn_chan {
-    size_t elem_size; // bytes; set once by new
-    size_t capacity;  // elements; set once by new; 0: unbuffered
-    rn_mutex mu;      // rank 50
-    bool closed RN_GUARDED_BY(mu);
-    size_t head RN_GUARDED_BY(mu);                  // index of the oldest element
-    _Atomic size_t count;                           // elements inside; stored under mu
-    struct rn_waitlist receivers RN_GUARDED_BY(mu); // empty whenever count > 0
-    struct rn_waitlist senders RN_GUARDED_BY(mu);   // empty whenever count < capacity
-    unsigned char buffer[];                         // capacity elements
+    struct rni_ring ring; // set once by new; with capacity 0 only its elem_size counts
+    void (*received_fn)(void *arg);
+    void *received_arg;
+    _Atomic unsigned waiting; // with capacity 0: bit 1 << side; stored under mu, a hint without
+    _Atomic bool closed;      // closing is over
+    _Atomic int fd;           // the eventfd, or -1; stored under mu, once
+    rn_mutex mu;              // rank 50
+    struct rn_waitlist waiters[2] RN_GUARDED_BY(mu);
+    bool closing RN_GUARDED_BY(mu);
+    bool is_readable RN_GUARDED_BY(mu); // what the descriptor says
+    _Alignas(8) unsigned char memory[]; // the ring's
 };
 
 int rn_chan_new(size_t elem_size, size_t capacity, rn_chan **ret_chan)
 {
-    size_t bytes;
+    struct rni_ring ring = {.elem_size = elem_size};
+    size_t bytes = 0;
 
-    if (__builtin_mul_overflow(elem_size, capacity, &bytes) ||
-        __builtin_add_overflow(bytes, sizeof(rn_chan), &bytes))
+    if (capacity > 0 && !rni_ring_init(&ring, elem_size, capacity, &bytes))
         return -ENOMEM;
-    rn_chan *chan = malloc(bytes);
+    if (__builtin_add_overflow(bytes, sizeof(rn_chan), &bytes))
+        return -ENOMEM;
+    // Zeroed by the system where it is large: a cell that is never used costs no page.
+    rn_chan *chan = calloc(1, bytes);
     if (chan == NULL)
         return -ENOMEM;
-
-    // Not the buffer: what is never used costs no page.
-    memset(chan, 0, sizeof(*chan));
-    chan->elem_size = elem_size;
-    chan->capacity = capacity;
+    ring.memory = chan->memory;
+    chan->ring = ring;
+    atomic_init(&chan->fd, -1);
     rn_mutex_init(&chan->mu, 50);
     *ret_chan = chan;
     return 0;
@@ -60,162 +75,324 @@ RN_UNCHECKED_LOCKING void rn_chan_free(rn_chan *chan)
 {
     if (chan == NULL)
         return;
-    RN_ASSERT(chan->receivers.first_ == NULL);
-    RN_ASSERT(chan->senders.first_ == NULL);
+    RN_ASSERT(chan->waiters[RECEIVERS].first_ == NULL);
+    RN_ASSERT(chan->waiters[SENDERS].first_ == NULL);
+    int fd = atomic_load_explicit(&chan->fd, memory_order_relaxed);
+    if (fd >= 0)
+        (void)close(fd);
     rn_mutex_fini(&chan->mu);
     free(chan);
 }
 
-static void copy_elem(const rn_chan *chan, void *target, const void *source)
+void rni_chan_on_receive(rn_chan *chan, void (*received_fn)(void *arg), void *arg)
 {
-    if (target == NULL || chan->elem_size == 0)
+    RN_ASSERT(chan->received_fn == NULL);
+    chan->received_fn = received_fn;
+    chan->received_arg = arg;
+}
+
+static bool is_buffered(const rn_chan *chan)
+{
+    return chan->ring.capacity > 0;
+}
+
+// ---- The lock
+
+RN_UNCHECKED_LOCKING void rni_chan_lock(rn_chan *chan)
+{
+    rn_mutex_lock(&chan->mu);
+    if (!is_buffered(chan))
         return;
-    if (chan->elem_size == sizeof(void *))
-        memcpy(target, source, sizeof(void *)); // the usual size: one instruction
+    (void)atomic_fetch_or_explicit(rni_ring_tail(&chan->ring), RNI_SLOW, memory_order_relaxed);
+    (void)atomic_fetch_or_explicit(rni_ring_head(&chan->ring), RNI_SLOW, memory_order_relaxed);
+}
+
+/* Where nobody waits, all go without the lock again. */
+static void speed_up_locked(rn_chan *chan) RN_REQUIRES(&chan->mu);
+static void speed_up_locked(rn_chan *chan)
+{
+    uint64_t flags = ~(uint64_t)RNI_SLOW;
+
+    if (chan->waiters[RECEIVERS].first_ != NULL || chan->waiters[SENDERS].first_ != NULL ||
+        atomic_load_explicit(&chan->fd, memory_order_relaxed) >= 0)
+        return;
+    // Release: who goes without the lock sees what was done under it.
+    (void)atomic_fetch_and_explicit(rni_ring_tail(&chan->ring), flags, memory_order_release);
+    (void)atomic_fetch_and_explicit(rni_ring_head(&chan->ring), flags, memory_order_release);
+}
+
+/* Brings the descriptor up to date. */
+static void tell_fd_locked(rn_chan *chan) RN_REQUIRES(&chan->mu);
+static void tell_fd_locked(rn_chan *chan)
+{
+    int fd = atomic_load_explicit(&chan->fd, memory_order_relaxed);
+
+    if (fd < 0)
+        return;
+    bool readable = chan->closing || rn_chan_len(chan) > 0 || chan->waiters[SENDERS].first_ != NULL;
+    if (readable == chan->is_readable)
+        return;
+    // Neither can fail: it is written only when it is 0, read only when it is not.
+    eventfd_t count;
+    int r = readable ? eventfd_write(fd, 1) : eventfd_read(fd, &count);
+    RN_ASSERT(r == 0);
+    chan->is_readable = readable;
+}
+
+static void hint_locked(rn_chan *chan) RN_REQUIRES(&chan->mu);
+static void hint_locked(rn_chan *chan)
+{
+    unsigned waiting = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        waiting |= chan->waiters[i].first_ != NULL ? 1U << i : 0;
+    if (waiting != atomic_load_explicit(&chan->waiting, memory_order_relaxed))
+        atomic_store_explicit(&chan->waiting, waiting, memory_order_release);
+}
+
+RN_UNCHECKED_LOCKING void rni_chan_unlock(rn_chan *chan)
+{
+    if (is_buffered(chan))
+        speed_up_locked(chan);
     else
-        memcpy(target, source, chan->elem_size);
+        hint_locked(chan);
+    tell_fd_locked(chan);
+    rn_mutex_unlock(&chan->mu);
 }
 
-/* The place of the nth element behind the oldest; n at most capacity. */
-static unsigned char *place_locked(rn_chan *chan, size_t n) RN_REQUIRES(&chan->mu);
-static unsigned char *place_locked(rn_chan *chan, size_t n)
+// ---- Under the lock
+
+static void add_served(struct rni_served *served, struct rn_waiter_node *node)
 {
-    size_t index = chan->head + n;
-
-    if (index >= chan->capacity)
-        index -= chan->capacity;
-    return chan->buffer + index * chan->elem_size;
+    node->next = NULL;
+    if (served->first == NULL)
+        served->first = node;
+    else
+        served->last->next = node;
+    served->last = node;
 }
 
-static size_t count_of(const rn_chan *chan)
-{
-    return atomic_load_explicit(&chan->count, memory_order_relaxed);
-}
-
-static void set_count_locked(rn_chan *chan, size_t count) RN_REQUIRES(&chan->mu);
-static void set_count_locked(rn_chan *chan, size_t count)
-{
-    atomic_store_explicit(&chan->count, count, memory_order_relaxed);
-}
-
-/*
- * Sends if that needs no waiting: 0, -EAGAIN, -EPIPE. *ret_served is the receiver that got the
- * element and has to be finished, or NULL.
- */
-static int send_locked(rn_chan *chan, const void *elem, struct rn_waiter_node **ret_served)
+/* With capacity 0: meets the peer that has waited longest. */
+static int meet_locked(rn_chan *chan, const struct rn_case *one, struct rni_served *served)
     RN_REQUIRES(&chan->mu);
-static int send_locked(rn_chan *chan, const void *elem, struct rn_waiter_node **ret_served)
+static int meet_locked(rn_chan *chan, const struct rn_case *one, struct rni_served *served)
 {
-    size_t count = count_of(chan);
-
-    *ret_served = NULL;
-    if (chan->closed)
+    if (chan->closing)
         return -EPIPE;
-
-    struct rn_waiter_node *receiver = rni_waitlist_claim(&chan->receivers);
-    if (receiver != NULL) {
-        RN_ASSERT(count == 0);
-        copy_elem(chan, receiver->target, elem);
-        *ret_served = receiver;
-        return 0;
-    }
-    if (count == chan->capacity)
+    struct rn_waiter_node *peer = rni_waitlist_claim(&chan->waiters[!one->sends]);
+    if (peer == NULL)
         return -EAGAIN;
-
-    copy_elem(chan, place_locked(chan, count), elem);
-    set_count_locked(chan, count + 1);
+    if (one->sends)
+        rni_ring_copy(peer->target, one->elem, chan->ring.elem_size);
+    else
+        rni_ring_copy(one->ret_elem, peer->source, chan->ring.elem_size);
+    add_served(served, peer);
+    served->received += chan->received_fn != NULL ? 1 : 0;
     return 0;
 }
 
-/*
- * Receives if that needs no waiting: 0, -EAGAIN, -EPIPE. *ret_served is the sender whose element
- * was taken, into *ret_elem or the buffer, and that has to be finished, or NULL.
- */
-static int recv_locked(rn_chan *chan, void *ret_elem, struct rn_waiter_node **ret_served)
+/* Puts an element into the ring, or takes one out. */
+static int transfer_locked(rn_chan *chan, bool sends, const void *elem, void *ret_elem,
+                           struct rni_served *served) RN_REQUIRES(&chan->mu);
+static int transfer_locked(rn_chan *chan, bool sends, const void *elem, void *ret_elem,
+                           struct rni_served *served)
+{
+    if (sends)
+        return rni_ring_put(&chan->ring, elem, true);
+    int r = rni_ring_take(&chan->ring, ret_elem, true);
+    served->received += r == 0 && chan->received_fn != NULL ? 1 : 0;
+    return r;
+}
+
+/* After room was made, or an element came: serves who has waited longest for it. */
+static void serve_locked(rn_chan *chan, bool sends, struct rni_served *served)
     RN_REQUIRES(&chan->mu);
-static int recv_locked(rn_chan *chan, void *ret_elem, struct rn_waiter_node **ret_served)
+static void serve_locked(rn_chan *chan, bool sends, struct rni_served *served)
 {
-    size_t count = count_of(chan);
-    struct rn_waiter_node *sender = rni_waitlist_claim(&chan->senders);
+    struct rn_waiter_node *node = rni_waitlist_claim(&chan->waiters[sends]);
 
-    *ret_served = sender;
-    if (count == 0) {
-        if (sender == NULL)
-            return chan->closed ? -EPIPE : -EAGAIN;
-        RN_ASSERT(chan->capacity == 0);
-        copy_elem(chan, ret_elem, sender->source);
-        return 0;
-    }
-
-    copy_elem(chan, ret_elem, place_locked(chan, 0));
-    chan->head = chan->head + 1 == chan->capacity ? 0 : chan->head + 1;
-    if (sender != NULL) {
-        RN_ASSERT(count == chan->capacity);
-        copy_elem(chan, place_locked(chan, count - 1), sender->source);
-    } else {
-        set_count_locked(chan, count - 1);
-    }
-    return 0;
+    if (node == NULL)
+        return;
+    int r = transfer_locked(chan, sends, node->source, node->target, served);
+    RN_ASSERT(r == 0);
+    add_served(served, node);
 }
 
-static void finish_served(struct rn_waiter_node *served)
+int rni_chan_try_locked(rn_chan *chan, const struct rn_case *one, struct rni_served *served)
 {
-    if (served != NULL)
-        rni_waiter_finish(served->waiter, 0);
+    if (!is_buffered(chan))
+        return meet_locked(chan, one, served);
+    int r = transfer_locked(chan, one->sends, one->elem, one->ret_elem, served);
+    if (r == 0)
+        serve_locked(chan, !one->sends, served);
+    return r;
 }
 
-/* Waits on a list; mu is held and given back. */
-static int wait_locked(rn_context *ctx, rn_chan *chan, struct rn_waitlist *list, rn_time deadline,
-                       const void *source, void *target) RN_RELEASE(&chan->mu);
-static int wait_locked(rn_context *ctx, rn_chan *chan, struct rn_waitlist *list, rn_time deadline,
-                       const void *source, void *target)
+void rni_chan_push_locked(rn_chan *chan, const struct rn_case *one, struct rn_waiter_node *node)
+{
+    node->source = one->elem;
+    node->target = one->ret_elem;
+    rni_waitlist_push(&chan->waiters[one->sends], node);
+}
+
+void rni_chan_finish(rn_chan *chan, const struct rni_served *served)
+{
+    // First: a receiver that goes on finds that done, and may free the channel.
+    for (unsigned i = 0; i < served->received; i++)
+        chan->received_fn(chan->received_arg);
+    rni_waiter_finish_all(served->first, 0);
+}
+
+void rni_chan_wait_closed(const rn_chan *chan)
+{
+    unsigned rounds = 0;
+
+    while (!atomic_load_explicit(&chan->closed, memory_order_acquire))
+        rni_pause(++rounds);
+}
+
+// ---- Without the lock
+
+/* With capacity 0, as far as it can be seen without the lock. */
+static inline int look(const rn_chan *chan, bool sends)
+{
+    if (atomic_load_explicit(&chan->closed, memory_order_acquire))
+        return -EPIPE;
+    unsigned waiting = atomic_load_explicit(&chan->waiting, memory_order_acquire);
+    return (waiting & 1U << !sends) == 0 ? -EAGAIN : RNI_BUSY;
+}
+
+/* Sends if that needs neither waiting nor the lock: 0, -EAGAIN, -EPIPE, RNI_BUSY. */
+static inline int send_fast(rn_chan *chan, const void *elem)
+{
+    int r = is_buffered(chan) ? rni_ring_put(&chan->ring, elem, false) : look(chan, true);
+
+    if (r == -EPIPE && !atomic_load_explicit(&chan->closed, memory_order_acquire))
+        rni_chan_wait_closed(chan);
+    return r;
+}
+
+/* Receives if that needs neither waiting nor the lock: 0, -EAGAIN, -EPIPE, RNI_BUSY. */
+static inline int recv_fast(rn_chan *chan, void *ret_elem)
+{
+    int r = is_buffered(chan) ? rni_ring_take(&chan->ring, ret_elem, false) : look(chan, false);
+
+    if (r == 0 && chan->received_fn != NULL)
+        chan->received_fn(chan->received_arg);
+    else if (r == -EPIPE && !atomic_load_explicit(&chan->closed, memory_order_acquire))
+        rni_chan_wait_closed(chan);
+    return r;
+}
+
+static int do_fast(rn_chan *chan, const struct rn_case *one)
+{
+    return one->sends ? send_fast(chan, one->elem) : recv_fast(chan, one->ret_elem);
+}
+
+/* Does a case under the lock if that needs no waiting; else, with a node, has it wait. */
+static int do_locked(rn_chan *chan, const struct rn_case *one, struct rn_waiter_node *node)
+{
+    struct rni_served served = {NULL, NULL, 0};
+
+    rni_chan_lock(chan);
+    int r = rni_chan_try_locked(chan, one, &served);
+    if (r == -EAGAIN && node != NULL)
+        rni_chan_push_locked(chan, one, node);
+    rni_chan_unlock(chan);
+    rni_chan_finish(chan, &served);
+    if (r == -EPIPE)
+        rni_chan_wait_closed(chan);
+    return r;
+}
+
+int rni_chan_try(rn_chan *chan, const struct rn_case *one)
+{
+    int r = do_fast(chan, one);
+
+    return r == RNI_BUSY ? do_locked(chan, one, NULL) : r;
+}
+
+/* While the other side runs it needs no wake-up: looks again before it has to give one. A result
+ * of do_fast(), or of the context that has ended. */
+static int do_spinning(rn_context *ctx, rn_chan *chan, const struct rn_case *one)
+{
+    struct rni_spin spin = rni_spin_start();
+    int r = -EAGAIN;
+
+    while (r == -EAGAIN && rni_spin_next(&spin)) {
+        if (rn_context_err(ctx) != 0)
+            r = rn_context_err(ctx);
+        else if (rni_ring_is_ready(&chan->ring, one->sends))
+            r = do_fast(chan, one);
+    }
+    rni_spin_end(r != -EAGAIN);
+    return r;
+}
+
+/* Does a case that could not be done at once, waiting until it is done. */
+static int do_waiting(rn_context *ctx, rn_chan *chan, const struct rn_case *one, rn_time deadline)
 {
     struct rni_waiter waiter;
     struct rn_waiter_node node;
+    int r = RNI_BUSY;
 
     rni_waiter_init(&waiter);
     rni_node_init(&node, &waiter);
-    node.source = source;
-    node.target = target;
-    rni_waitlist_push(list, &node);
-    rn_mutex_unlock(&chan->mu);
+    if (is_buffered(chan)) {
+        r = do_spinning(ctx, chan, one);
+        waiter.spun = r == -EAGAIN;
+    }
+    if (r == RNI_BUSY || r == -EAGAIN)
+        r = do_locked(chan, one, &node);
+    if (r != -EAGAIN)
+        return r;
 
-    int r = rni_waiter_wait(&waiter, ctx, deadline);
+    r = rni_waiter_wait(&waiter, ctx, deadline);
     // Whoever served it, or closed the channel, took the node off the list: only those write 0 and
     // -EPIPE. After that the channel is not touched again.
     if (r == 0 || r == -EPIPE)
         return r;
-    rn_mutex_lock(&chan->mu);
+    rni_chan_lock(chan);
     rni_waitlist_remove(&node);
-    rn_mutex_unlock(&chan->mu);
+    rni_chan_unlock(chan);
     return r;
 }
 
+// Apart from the functions that mostly need no waiting, which so need no room on the stack.
+
+__attribute__((noinline)) static int send_slow(rn_context *ctx, rn_chan *chan, const void *elem,
+                                               bool waits)
+{
+    struct rn_case one = rn_case_send(chan, elem);
+
+    return waits ? do_waiting(ctx, chan, &one, RN_NEVER) : do_locked(chan, &one, NULL);
+}
+
+__attribute__((noinline)) static int recv_slow(rn_context *ctx, rn_chan *chan, rn_time deadline,
+                                               void *ret_elem, bool waits)
+{
+    struct rn_case one = rn_case_recv(chan, ret_elem);
+
+    return waits ? do_waiting(ctx, chan, &one, deadline) : do_locked(chan, &one, NULL);
+}
+
+// ---- The interface
+
 int rn_chan_send(rn_context *ctx, rn_chan *chan, const void *elem)
 {
-    struct rn_waiter_node *served;
-
     int r = rn_context_err(ctx);
+
     if (r < 0)
         return r;
-    rn_mutex_lock(&chan->mu);
-    r = send_locked(chan, elem, &served);
-    if (r == -EAGAIN)
-        return wait_locked(ctx, chan, &chan->senders, RN_NEVER, elem, NULL);
-    rn_mutex_unlock(&chan->mu);
-    finish_served(served);
-    return r;
+    r = send_fast(chan, elem);
+    return r == 0 || r == -EPIPE ? r : send_slow(ctx, chan, elem, true);
 }
 
 int rn_chan_try_send(rn_chan *chan, const void *elem)
 {
-    struct rn_waiter_node *served;
+    int r = send_fast(chan, elem);
 
-    rn_mutex_lock(&chan->mu);
-    int r = send_locked(chan, elem, &served);
-    rn_mutex_unlock(&chan->mu);
-    finish_served(served);
-    return r;
+    return r != RNI_BUSY ? r : send_slow(NULL, chan, elem, false);
 }
 
 int rn_chan_recv(rn_context *ctx, rn_chan *chan, void *ret_elem)
@@ -225,48 +402,75 @@ int rn_chan_recv(rn_context *ctx, rn_chan *chan, void *ret_elem)
 
 int rn_chan_recv_until(rn_context *ctx, rn_chan *chan, rn_time deadline, void *ret_elem)
 {
-    struct rn_waiter_node *served;
-
     int r = rn_context_err(ctx);
+
     if (r < 0)
         return r;
-    rn_mutex_lock(&chan->mu);
-    r = recv_locked(chan, ret_elem, &served);
-    if (r == -EAGAIN)
-        return wait_locked(ctx, chan, &chan->receivers, deadline, NULL, ret_elem);
-    rn_mutex_unlock(&chan->mu);
-    finish_served(served);
-    return r;
+    r = recv_fast(chan, ret_elem);
+    return r == 0 || r == -EPIPE ? r : recv_slow(ctx, chan, deadline, ret_elem, true);
 }
 
 int rn_chan_try_recv(rn_chan *chan, void *ret_elem)
 {
-    struct rn_waiter_node *served;
+    int r = recv_fast(chan, ret_elem);
 
-    rn_mutex_lock(&chan->mu);
-    int r = recv_locked(chan, ret_elem, &served);
-    rn_mutex_unlock(&chan->mu);
-    finish_served(served);
-    return r;
+    return r != RNI_BUSY ? r : recv_slow(NULL, chan, RN_NEVER, ret_elem, false);
 }
 
-void rn_chan_close(rn_chan *chan)
+RN_UNCHECKED_LOCKING void rn_chan_close(rn_chan *chan)
 {
-    rn_mutex_lock(&chan->mu);
-    chan->closed = true;
-    struct rn_waiter_node *receivers = rni_waitlist_claim_all(&chan->receivers);
-    struct rn_waiter_node *senders = rni_waitlist_claim_all(&chan->senders);
-    rn_mutex_unlock(&chan->mu);
+    rni_chan_lock(chan);
+    if (chan->closing) {
+        rni_chan_unlock(chan);
+        rni_chan_wait_closed(chan); // who finds it closed is to see it so
+        return;
+    }
+    chan->closing = true;
+    if (is_buffered(chan))
+        (void)atomic_fetch_or_explicit(rni_ring_tail(&chan->ring), RNI_CLOSED,
+                                       memory_order_relaxed);
+    struct rn_waiter_node *receivers = rni_waitlist_claim_all(&chan->waiters[RECEIVERS]);
+    struct rn_waiter_node *senders = rni_waitlist_claim_all(&chan->waiters[SENDERS]);
+    rni_chan_unlock(chan);
+    atomic_store_explicit(&chan->closed, true, memory_order_release);
+    // The channel may be gone.
     rni_waiter_finish_all(receivers, -EPIPE);
     rni_waiter_finish_all(senders, -EPIPE);
 }
 
 size_t rn_chan_len(const rn_chan *chan)
 {
-    return count_of(chan);
+    return is_buffered(chan) ? rni_ring_count(&chan->ring) : 0;
 }
 
 size_t rn_chan_cap(const rn_chan *chan)
 {
-    return chan->capacity;
+    return chan->ring.capacity;
+}
+
+size_t rn_chan_elem_size(const rn_chan *chan)
+{
+    return chan->ring.elem_size;
+}
+
+int rn_chan_fd(rn_chan *chan)
+{
+    int fd = atomic_load_explicit(&chan->fd, memory_order_acquire);
+
+    if (fd >= 0)
+        return fd;
+    int made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (made < 0)
+        return -errno;
+    rni_chan_lock(chan);
+    fd = atomic_load_explicit(&chan->fd, memory_order_relaxed);
+    if (fd < 0) {
+        fd = made;
+        made = -1;
+        atomic_store_explicit(&chan->fd, fd, memory_order_release); // stays SLOW
+    }
+    rni_chan_unlock(chan);
+    if (made >= 0)
+        (void)close(made); // another thread was faster
+    return fd;
 }

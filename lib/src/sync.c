@@ -4,6 +4,8 @@
  * In RN_DEBUG builds each thread keeps the mutexes that it holds, so that one taken out of the
  * order of ranks, or twice, aborts at once and not only when two threads happen to meet.
  */
+#define _GNU_SOURCE 1 // adaptive mutexes, gettid
+
 #include <runnel/sync.h>
 
 #include <unistd.h>
@@ -15,11 +17,20 @@ enum {
 };
 static _Thread_local rn_mutex *held[HELD_MAX];
 static _Thread_local unsigned held_count;
+static _Thread_local unsigned held_beyond; // for which there was no room
 
 void rn_mutex_init(rn_mutex *mu, int rank)
 {
-    // With default attributes nothing is allocated and nothing can fail.
-    int r = pthread_mutex_init(&mu->native_, NULL);
+    // Locks are held for moments: on several processors it pays to look again before sleeping.
+    // Nothing is allocated, and nothing can fail.
+    pthread_mutexattr_t attributes;
+    int r = pthread_mutexattr_init(&attributes);
+    RN_ASSERT(r == 0);
+    r = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    RN_ASSERT(r == 0);
+    r = pthread_mutex_init(&mu->native_, &attributes);
+    RN_ASSERT(r == 0);
+    r = pthread_mutexattr_destroy(&attributes);
     RN_ASSERT(r == 0);
     RN_ASSERT(rank >= 0);
     mu->rank_ = rank;
@@ -52,8 +63,11 @@ RN_UNCHECKED_LOCKING void rn_mutex_lock_checked(rn_mutex *mu)
     int r = pthread_mutex_lock(&mu->native_);
     RN_ASSERT(r == 0);
     __atomic_store_n(&mu->owner_, own_thread(), __ATOMIC_RELAXED);
-    RN_ASSERT(held_count < HELD_MAX);
-    held[held_count++] = mu;
+    // A select holds as many as it has channels: those beyond the room are not compared.
+    if (held_count < HELD_MAX)
+        held[held_count++] = mu;
+    else
+        held_beyond++;
 }
 
 RN_UNCHECKED_LOCKING void rn_mutex_unlock_checked(rn_mutex *mu)
@@ -61,9 +75,12 @@ RN_UNCHECKED_LOCKING void rn_mutex_unlock_checked(rn_mutex *mu)
     unsigned i = 0;
 
     RN_ASSERT(__atomic_load_n(&mu->owner_, __ATOMIC_RELAXED) == own_thread());
-    while (held[i] != mu)
-        i++; // it is there: this thread owns it
-    held[i] = held[--held_count];
+    while (i < held_count && held[i] != mu)
+        i++;
+    if (i < held_count)
+        held[i] = held[--held_count];
+    else
+        held_beyond--;
     __atomic_store_n(&mu->owner_, 0, __ATOMIC_RELAXED);
     int r = pthread_mutex_unlock(&mu->native_);
     RN_ASSERT(r == 0);

@@ -21,14 +21,21 @@ enum {
     DONE,
 };
 
-// Before it sleeps, a thread looks for a while whether it is woken: from one core to another that
-// takes 0.1 us, a sleep and its wake-up 20 us and more. How often it looks follows from whether
-// that paid lately, so that a thread that mostly waits long spends nearly nothing on it.
+// Before it sleeps, a thread looks for a while whether it is woken. From one processor to another
+// that takes 0.1 us, a sleep and its wake-up 20 us and more. First it only pauses between the
+// looks; then it yields, because who is to wake it may be waiting for this processor. How often it
+// looks follows from whether that paid lately, so that a thread that mostly waits long spends
+// nearly nothing on it. Now and then it looks for as long as a wake-up takes: two threads that send
+// each other to sleep would else do so for ever, though both could run.
 enum {
-    SPINS_MIN = 4,
-    SPINS_MAX = 128,
+    PAUSES = 128,
+    YIELDS_MIN = 1,
+    YIELDS_MAX = 4,
+    YIELDS_LONG = 40,
+    LONG_EVERY = 16,
 };
-static _Thread_local unsigned spins = SPINS_MAX;
+static _Thread_local unsigned yields = YIELDS_MAX;
+static _Thread_local unsigned waits;
 
 static bool has_many_processors(void)
 {
@@ -76,10 +83,57 @@ static bool futex_wait(_Atomic uint32_t *address, uint32_t value, rn_time deadli
     return false;
 }
 
+struct rni_spin rni_spin_start(void)
+{
+    struct rni_spin spin = {0, 0};
+
+    spin.pauses = has_many_processors() ? PAUSES : 0;
+    spin.yields = ++waits % LONG_EVERY == 0 ? YIELDS_LONG : yields;
+    return spin;
+}
+
+bool rni_spin_next(struct rni_spin *spin)
+{
+    if (spin->pauses > 0) {
+        spin->pauses--;
+        pause_briefly();
+        return true;
+    }
+    if (spin->yields == 0)
+        return false;
+    spin->yields--;
+    (void)sched_yield();
+    return true;
+}
+
+void rni_spin_end(bool came)
+{
+    if (came)
+        yields = yields * 2 < YIELDS_MAX ? yields * 2 : YIELDS_MAX;
+    else
+        yields = yields / 2 > YIELDS_MIN ? yields / 2 : YIELDS_MIN;
+}
+
+void rni_pause(unsigned n)
+{
+    enum { YIELDS = 1024 };
+    static _Atomic uint32_t nobody_wakes_it;
+
+    // The other may have lost its processor, or, where priorities are strict, be kept from it.
+    if (n <= PAUSES && has_many_processors())
+        pause_briefly();
+    else if (n <= YIELDS)
+        (void)sched_yield();
+    else
+        (void)futex_wait(&nobody_wakes_it, 0, rn_after(50 * RN_MICROSECOND));
+}
+
 void rni_waiter_init(struct rni_waiter *waiter)
 {
     atomic_init(&waiter->state, WAITING);
     waiter->result = 0;
+    waiter->chosen = NULL;
+    waiter->spun = false;
     rni_node_init(&waiter->context_node, waiter);
 }
 
@@ -137,8 +191,10 @@ struct rn_waiter_node *rni_waitlist_claim(struct rn_waitlist *list)
 
     while ((node = list->first_) != NULL) {
         rni_waitlist_remove(node);
-        if (claim(node->waiter))
+        if (claim(node->waiter)) {
+            node->waiter->chosen = node;
             return node;
+        }
     }
     return NULL;
 }
@@ -177,19 +233,15 @@ void rni_waiter_finish_all(struct rn_waiter_node *nodes, int result)
 }
 
 /* Looks for a while whether the waiter is done. */
-static bool spin(struct rni_waiter *waiter)
+static bool spin_until_done(struct rni_waiter *waiter, rn_context *ctx)
 {
-    if (!has_many_processors())
-        return false;
-    for (unsigned i = 0; i < spins; i++) {
-        if (atomic_load_explicit(&waiter->state, memory_order_acquire) == DONE) {
-            spins = spins * 2 < SPINS_MAX ? spins * 2 : SPINS_MAX;
-            return true;
-        }
-        pause_briefly();
-    }
-    spins = spins / 2 > SPINS_MIN ? spins / 2 : SPINS_MIN;
-    return false;
+    struct rni_spin spin = rni_spin_start();
+    bool done = false;
+
+    while (!done && rn_context_err(ctx) == 0 && rni_spin_next(&spin))
+        done = atomic_load_explicit(&waiter->state, memory_order_acquire) == DONE;
+    rni_spin_end(done);
+    return done;
 }
 
 /* The thread ends its own wait, unless it is ended already. */
@@ -230,7 +282,7 @@ static void park(struct rni_waiter *waiter, rn_time deadline)
 int rni_waiter_wait(struct rni_waiter *waiter, rn_context *ctx, rn_time deadline)
 {
     // Only who really sleeps has to stand on the context's list.
-    if (spin(waiter))
+    if (!waiter->spun && spin_until_done(waiter, ctx))
         return waiter->result;
 
     bool watched = ctx != NULL && rni_context_watch(ctx, &waiter->context_node);

@@ -34,22 +34,32 @@
 #include <runnel/context.h>
 #include <runnel/sync.h>
 
-/** A place on a list, of one waiter. */
-struct rn_waiter_node {
-    struct rn_waiter_node *next;
-    struct rn_waiter_node *previous;
-    struct rn_waitlist *list; // NULL: on none
-    struct rni_waiter *waiter;
-    const void *source; // of a thread that sends: its element
-    void *target;       // of a thread that receives: where the element goes; NULL: nowhere
-};
-
 /** A thread that waits. */
 struct rni_waiter {
     _Atomic uint32_t state;             // the futex; enum in waiter.c
     int result;                         // written by who claimed, before the finish
+    struct rn_waiter_node *chosen;      // through which it was claimed; written with the claim
+    bool spun;                          // its thread has looked long enough: it parks at once
     struct rn_waiter_node context_node; // on the context's list
 };
+
+/** How long a thread that has to wait looks again and again before it sleeps. */
+struct rni_spin {
+    unsigned pauses; // looks that are left, first after a pause
+    unsigned yields; // then after a yield
+};
+
+/** Begins a wait. */
+struct rni_spin rni_spin_start(void);
+
+/** Pauses before the next look. false: it has looked long enough. */
+bool rni_spin_next(struct rni_spin *spin);
+
+/** Ends it: for this thread's next waits it counts whether what it waited for came. */
+void rni_spin_end(bool came);
+
+/** Pauses while another thread does what takes a moment: its nth time, from 1. */
+void rni_pause(unsigned n);
 
 /** Makes a waiter that is on no list. */
 void rni_waiter_init(struct rni_waiter *waiter);

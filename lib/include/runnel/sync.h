@@ -53,10 +53,17 @@ typedef struct RN_CAPABILITY("mutex") rn_mutex {
     int owner_; // the thread that holds it, in RN_DEBUG builds; atomic
 } rn_mutex;
 
+// Locks are held for moments: on several processors it pays to look again before sleeping.
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#define RN_NATIVE_MUTEX_INIT_ PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#else
+#define RN_NATIVE_MUTEX_INIT_ PTHREAD_MUTEX_INITIALIZER
+#endif
+
 /** The initial value of a mutex in static storage. */
 #define RN_MUTEX_INIT(rank)                                                                        \
     {                                                                                              \
-        PTHREAD_MUTEX_INITIALIZER, (rank), 0                                                       \
+        RN_NATIVE_MUTEX_INIT_, (rank), 0                                                           \
     }
 
 /**
@@ -135,6 +142,17 @@ RN_UNCHECKED_LOCKING static inline void rn_mutex_unlock(rn_mutex *mu)
 struct rn_waitlist {
     struct rn_waiter_node *first_;
     struct rn_waiter_node *last_;
+};
+
+/** A place of a thread on such a list. Private; it is here because a select has one in each case.
+ */
+struct rn_waiter_node {
+    struct rn_waiter_node *next;
+    struct rn_waiter_node *previous;
+    struct rn_waitlist *list; // NULL: on none
+    struct rni_waiter *waiter;
+    const void *source; // of a thread that sends: its element
+    void *target;       // of a thread that receives: where the element goes; NULL: nowhere
 };
 
 /**

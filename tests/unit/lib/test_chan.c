@@ -4,8 +4,11 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <runnel/group.h>
 
@@ -39,12 +42,14 @@ struct party {
     int number;
     int result;
     rn_time deadline;
+    _Atomic pid_t tid;
 };
 
 static int party_sends(rn_context *ctx, void *arg)
 {
     struct party *party = arg;
     (void)ctx;
+    atomic_store(&party->tid, gettid());
     party->result = rn_chan_send(party->ctx, party->chan, &party->number);
     return 0;
 }
@@ -53,6 +58,7 @@ static int party_receives(rn_context *ctx, void *arg)
 {
     struct party *party = arg;
     (void)ctx;
+    atomic_store(&party->tid, gettid());
     party->result = rn_chan_recv_until(party->ctx, party->chan, party->deadline, &party->number);
     return 0;
 }
@@ -402,6 +408,132 @@ static void sizes_out_of_range_are_refused(void **state)
     rn_chan_free(NULL);
 }
 
+// ---- The end of a channel
+
+static int one_shot_sends(rn_context *ctx, void *arg)
+{
+    int number = 9;
+
+    (void)ctx;
+    return rn_chan_send(NULL, arg, &number);
+}
+
+static int one_shot_closes(rn_context *ctx, void *arg)
+{
+    (void)ctx;
+    rn_chan_close(arg);
+    return 0;
+}
+
+/* What the sender does last with the channel is what lets the receiver go. */
+static void who_received_the_last_may_free_the_channel(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 600; i++) {
+        rn_group *group = NULL;
+        bool closes = i % 3 == 2;
+        rn_chan *chan = new_chan((size_t)i % 3);
+        assert_int_equal(rn_group_new(NULL, &group), 0);
+        assert_int_equal(rn_group_go(group, "one", closes ? one_shot_closes : one_shot_sends, chan),
+                         0);
+        assert_int_equal(rn_chan_recv(NULL, chan, NULL), closes ? -EPIPE : 0);
+        rn_chan_free(chan);
+        assert_int_equal(rn_group_wait(group), 0);
+        rn_group_free(group);
+    }
+}
+
+// ---- Who waits is served in the order in which he came.
+
+/* Waits until the thread of a party, which has nothing else to wait for, sleeps. */
+static void wait_until_asleep(struct party *party)
+{
+    char path[64];
+    char text[256];
+    pid_t tid;
+    char thread_state = 'R';
+
+    while ((tid = atomic_load(&party->tid)) == 0)
+        (void)sched_yield();
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+    while (thread_state != 'S') {
+        FILE *file = fopen(path, "re");
+        assert_non_null(file);
+        assert_non_null(fgets(text, sizeof(text), file));
+        assert_int_equal(fclose(file), 0);
+        thread_state = strrchr(text, ')')[2];
+        (void)sched_yield();
+    }
+}
+
+static void those_who_wait_are_served_in_order(void **state)
+{
+    (void)state;
+    enum { PARTIES = 4 };
+    struct party parties[PARTIES];
+
+    for (size_t capacity = 0; capacity < 2; capacity++) {
+        rn_chan *chan = new_chan(capacity);
+        if (capacity > 0)
+            send(chan, 100);
+        for (int i = 0; i < PARTIES; i++) {
+            parties[i] = (struct party){.number = i};
+            party_begin(&parties[i], chan, party_sends);
+            wait_until_asleep(&parties[i]);
+        }
+        if (capacity > 0)
+            assert_int_equal(recv(chan), 100);
+        for (int i = 0; i < PARTIES; i++)
+            assert_int_equal(recv(chan), i);
+        for (int i = 0; i < PARTIES; i++)
+            assert_int_equal(party_end(&parties[i]), 0);
+
+        for (int i = 0; i < PARTIES; i++) {
+            parties[i] = (struct party){.number = -1};
+            party_begin(&parties[i], chan, party_receives);
+            wait_until_asleep(&parties[i]);
+        }
+        for (int i = 0; i < PARTIES; i++)
+            send(chan, i);
+        for (int i = 0; i < PARTIES; i++) {
+            assert_int_equal(party_end(&parties[i]), 0);
+            assert_int_equal(parties[i].number, i);
+        }
+        rn_chan_free(chan);
+    }
+}
+
+// ---- A type of one's own
+
+RN_CHAN_DEFINE(ints, int);
+
+static void a_typed_channel_takes_and_gives_its_type(void **state)
+{
+    (void)state;
+    ints *chan = NULL;
+    int number = 0;
+    int other = 12;
+    assert_int_equal(ints_new(2, &chan), 0);
+    assert_int_equal(ints_cap(chan), 2);
+
+    assert_int_equal(ints_send(NULL, chan, 10), 0);
+    assert_int_equal(ints_try_send(chan, 11), 0);
+    assert_int_equal(ints_try_send(chan, 12), -EAGAIN);
+    assert_int_equal(ints_len(chan), 2);
+    assert_int_equal(rn_chan_elem_size(ints_chan(chan)), sizeof(int));
+    assert_int_equal(ints_recv(NULL, chan, &number), 0);
+    assert_int_equal(number, 10);
+    struct rn_case cases[] = {ints_case_send(chan, &other), ints_case_recv(NULL, &number)};
+    assert_int_equal(rn_select(NULL, cases, 2), 0);
+    ints_close(chan);
+    int sum = 0;
+    while (ints_recv(NULL, chan, &number) == 0)
+        sum += number;
+    assert_int_equal(sum, 23);
+    assert_int_equal(ints_try_recv(chan, &number), -EPIPE);
+    ints_free(chan);
+}
+
 // ---- Everything at once: what was sent is received, once, in each sender's order.
 
 enum {
@@ -561,6 +693,9 @@ int main(void)
         cmocka_unit_test(a_deadline_ends_the_wait),
         cmocka_unit_test(new_survives_every_failed_allocation),
         cmocka_unit_test(sizes_out_of_range_are_refused),
+        cmocka_unit_test(who_received_the_last_may_free_the_channel),
+        cmocka_unit_test(those_who_wait_are_served_in_order),
+        cmocka_unit_test(a_typed_channel_takes_and_gives_its_type),
         cmocka_unit_test(nothing_is_lost_or_doubled_buffered),
         cmocka_unit_test(nothing_is_lost_or_doubled_unbuffered),
         cmocka_unit_test(nothing_is_lost_or_doubled_by_a_cancel),
