@@ -3,70 +3,43 @@
  *
  * 1. `err` leaves 0 once, under mu, after `cause`; whoever reads it other than 0 (acquire) may read
  *    the cause. What depends on "has it ended" looks under mu, so a waiter, a child, a descriptor,
- * a channel or an after-function is either there when the context ends, and is told by who ends it,
- * or sees that it has ended.
+ *    a channel or an after-function is either there when the context ends, and is told by who ends
+ *    it, or sees that it has ended.
  * 2. A child is on its parent's list until it ends or is freed, and holds a reference on its parent
  *    until it is freed. The list holds no reference on the child: who walks it takes one, unless
- * the count has fallen to 0; then the child is about to be freed and waits for the parent's mu.
- * 3. One lock is held at a time: that of a context, or that of its parent, never both; and no other
+ *    the count has fallen to 0; then the child is about to be freed and waits for the parent's mu.
+ * 3. Who ends a context has a reference until it is off its parent's list. So one that has ended
+ *    and has no references is on no list.
+ * 4. One lock is held at a time: that of a context, or that of its parent, never both; and no other
  *    lock of the library with it. Nothing is called under it.
- * 4. Trees are ended and freed in loops, however deep or wide they are. Children that are to be
- * ended are linked by next_sibling: they have been taken off their parent's list, which happens
- * once, so nobody else uses the field.
- * 5. The timer of a deadline holds no reference; its function takes one unless the count has fallen
+ * 5. Trees are ended and freed in loops, however deep or wide they are. Children that are to be
+ *    ended, and contexts whose after-functions are to run, are linked by next_sibling: they have
+ *    been taken off their parent's list, which happens once, so nobody else uses the field.
+ * 6. The timer of a deadline holds no reference; its function takes one unless the count has fallen
  *    to 0, and freeing waits until the function does not run.
  */
-#include <runnel/context.h>
+#include "context.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <runnel/chan.h>
-#include <runnel/sync.h>
 
 #include "timer.h"
 #include "waiter.h"
 
-struct rn_after_func {
-    rn_context *ctx; // a reference; set once, as are fn and arg
-    void (*fn)(void *arg);
-    void *arg;
-    bool waits; // it is on the list; guarded by ctx->mu, as are the links
-    rn_after_func *next;
-    rn_after_func *previous;
-};
-
-struct rn_context {
-    _Atomic unsigned references;
-    _Atomic int err;    // 0, then -ECANCELED or -ETIMEDOUT for ever; stored under mu
-    int cause;          // set once, before err
-    rn_time deadline;   // set once by new; the earliest up to the root
-    rn_context *parent; // set once by new; a reference; NULL: none
-    bool has_timer;     // set once by new: the deadline is its own
+/* A context with a deadline of its own. */
+struct timed {
+    rn_context ctx;
+    int cause; // with which the deadline ends it; set once by new
     struct rni_timer timer;
-    _Atomic int fd;          // the eventfd, or -1; stored under mu, once
-    _Atomic(rn_chan *) done; // the channel, or NULL; stored under mu, once
-    rn_mutex mu;             // rank 40
-    struct rn_waitlist waiters RN_GUARDED_BY(mu);
-    rn_context *first_child RN_GUARDED_BY(mu);
-    rn_after_func *first_after RN_GUARDED_BY(mu); // in the order in which they came
-    rn_after_func *last_after RN_GUARDED_BY(mu);
-    rn_after_func *running RN_GUARDED_BY(mu); // its function runs, and it was not stopped within
-    pthread_t running_thread RN_GUARDED_BY(mu);
-    rn_cond returned RN_GUARDED_BY(mu); // an after-function has returned
-    // Guarded by the parent's mu:
-    bool is_listed; // on the parent's list
-    rn_context *next_sibling;
-    rn_context *previous_sibling;
 };
 
 // ---- References and the tree
 
-/* Takes a reference unless the last one has been given back. */
-static bool ref_unless_zero(rn_context *ctx)
+bool rni_context_ref_unless_zero(rn_context *ctx)
 {
     unsigned references = atomic_load_explicit(&ctx->references, memory_order_relaxed);
 
@@ -81,13 +54,11 @@ static bool ref_unless_zero(rn_context *ctx)
 static void unlink_locked(rn_context *parent, rn_context *child) RN_REQUIRES(&parent->mu);
 static void unlink_locked(rn_context *parent, rn_context *child)
 {
-    if (child->previous_sibling != NULL)
-        child->previous_sibling->next_sibling = child->next_sibling;
-    else
-        parent->first_child = child->next_sibling;
+    RN_ASSERT(child->parent == parent);
+    *child->link = child->next_sibling;
     if (child->next_sibling != NULL)
-        child->next_sibling->previous_sibling = child->previous_sibling;
-    child->is_listed = false;
+        child->next_sibling->link = child->link;
+    child->link = NULL;
 }
 
 /* Takes ctx off its parent's list. */
@@ -98,13 +69,12 @@ static void detach(rn_context *ctx)
     if (parent == NULL)
         return;
     rn_mutex_lock(&parent->mu);
-    if (ctx->is_listed)
+    if (ctx->link != NULL)
         unlink_locked(parent, ctx);
     rn_mutex_unlock(&parent->mu);
 }
 
-/* Puts a new context on its parent's list, or ends it as the parent has ended. */
-static void attach(rn_context *ctx)
+void rni_context_attach(rn_context *ctx)
 {
     rn_context *parent = ctx->parent;
 
@@ -113,11 +83,11 @@ static void attach(rn_context *ctx)
     rn_mutex_lock(&parent->mu);
     int err = atomic_load_explicit(&parent->err, memory_order_relaxed);
     if (err == 0) {
-        ctx->is_listed = true;
         ctx->next_sibling = parent->first_child;
         if (ctx->next_sibling != NULL)
-            ctx->next_sibling->previous_sibling = ctx;
+            ctx->next_sibling->link = &ctx->next_sibling;
         parent->first_child = ctx;
+        ctx->link = &parent->first_child;
     } else {
         // Nobody else knows ctx yet.
         ctx->cause = parent->cause;
@@ -126,17 +96,23 @@ static void attach(rn_context *ctx)
     rn_mutex_unlock(&parent->mu);
 }
 
-static rn_context *context_new(rn_context *parent, rn_time deadline)
+rn_context *rni_context_new(size_t bytes, const struct rni_context_kind *kind, rn_context *parent,
+                            rn_time deadline)
 {
-    rn_context *ctx = calloc(1, sizeof(*ctx));
+    RN_ASSERT(bytes >= sizeof(rn_context));
+    rn_context *ctx = malloc(bytes);
 
     if (ctx == NULL)
         return NULL;
-    atomic_init(&ctx->references, 1);
-    atomic_init(&ctx->fd, -1);
-    ctx->deadline = deadline;
-    ctx->parent = rn_context_ref(parent);
-    rn_mutex_init(&ctx->mu, 40);
+    *ctx = (rn_context){
+        .references = 1,
+        .fd = -1,
+        .deadline = deadline,
+        .parent = rn_context_ref(parent),
+        .kind = kind,
+        .mu = RN_MUTEX_INIT(40),
+    };
+    memset(ctx + 1, 0, bytes - sizeof(*ctx));
     return ctx;
 }
 
@@ -145,10 +121,11 @@ RN_UNCHECKED_LOCKING static rn_context *context_free(rn_context *ctx)
 {
     rn_context *parent = ctx->parent;
 
-    // First the timer: while its function runs, it may look at the references.
-    if (ctx->has_timer)
-        rni_timer_fini(&ctx->timer);
-    detach(ctx);
+    // First what the kind has: while a timer's function runs, it may look at the references.
+    if (ctx->kind->fini_fn != NULL)
+        ctx->kind->fini_fn(ctx);
+    if (atomic_load_explicit(&ctx->err, memory_order_relaxed) == 0)
+        detach(ctx);
 
     // Each of them would have a reference.
     RN_ASSERT(ctx->waiters.first_ == NULL);
@@ -187,53 +164,16 @@ void rn_context_unref(rn_context *ctx)
 
 // ---- The end
 
-static void remove_after_locked(rn_context *ctx, rn_after_func *after_func) RN_REQUIRES(&ctx->mu);
-static void remove_after_locked(rn_context *ctx, rn_after_func *after_func)
-{
-    if (after_func->previous != NULL)
-        after_func->previous->next = after_func->next;
-    else
-        ctx->first_after = after_func->next;
-    if (after_func->next != NULL)
-        after_func->next->previous = after_func->previous;
-    else
-        ctx->last_after = after_func->previous;
-    after_func->waits = false;
-}
-
-/* Runs the after-functions of a context that has ended, one after the other, with no lock held. */
-static void run_after_funcs(rn_context *ctx)
-{
-    rn_mutex_lock(&ctx->mu);
-    for (;;) {
-        rn_after_func *after_func = ctx->first_after;
-        if (after_func == NULL)
-            break;
-        remove_after_locked(ctx, after_func);
-
-        void (*fn)(void *arg) = after_func->fn;
-        void *arg = after_func->arg;
-        ctx->running = after_func;
-        ctx->running_thread = pthread_self();
-        rn_mutex_unlock(&ctx->mu);
-        fn(arg);
-        rn_mutex_lock(&ctx->mu);
-        ctx->running = NULL;
-        rn_cond_broadcast(&ctx->returned);
-    }
-    rn_mutex_unlock(&ctx->mu);
-}
-
 /*
  * Ends one context; its children are put before *todo, each with a reference. The caller has a
- * reference on ctx.
+ * reference on ctx. Returns whether it had not ended before.
  */
-static void end_one(rn_context *ctx, int err, int cause, rn_context **todo)
+static bool end_one(rn_context *ctx, int err, int cause, rn_context **todo, bool *ret_has_after)
 {
     rn_mutex_lock(&ctx->mu);
     if (atomic_load_explicit(&ctx->err, memory_order_relaxed) != 0) {
         rn_mutex_unlock(&ctx->mu);
-        return;
+        return false;
     }
     ctx->cause = cause;
     atomic_store_explicit(&ctx->err, err, memory_order_release);
@@ -241,14 +181,14 @@ static void end_one(rn_context *ctx, int err, int cause, rn_context **todo)
     rn_context *child;
     while ((child = ctx->first_child) != NULL) {
         unlink_locked(ctx, child);
-        if (ref_unless_zero(child)) {
+        if (rni_context_ref_unless_zero(child)) {
             child->next_sibling = *todo;
             *todo = child;
         }
     }
     int fd = atomic_load_explicit(&ctx->fd, memory_order_relaxed);
     rn_chan *done = atomic_load_explicit(&ctx->done, memory_order_relaxed);
-    bool has_after = ctx->first_after != NULL;
+    *ret_has_after = ctx->first_after != NULL;
     rn_mutex_unlock(&ctx->mu);
 
     rni_waiter_finish_all(claimed, err);
@@ -258,87 +198,137 @@ static void end_one(rn_context *ctx, int err, int cause, rn_context **todo)
     }
     if (done != NULL)
         rn_chan_close(done);
-    if (ctx->has_timer)
-        (void)rni_timer_disarm(&ctx->timer);
-    detach(ctx);
-    if (has_after)
-        run_after_funcs(ctx);
+    if (ctx->kind->ended_fn != NULL)
+        ctx->kind->ended_fn(ctx);
+    return true;
 }
 
-static void context_end(rn_context *ctx, int err, int cause)
+void rni_context_end(rn_context *ctx, int err, int cause)
 {
-    rn_context *todo = NULL;
+    rn_context *todo = NULL;  // to be ended
+    rn_context *ended = NULL; // with after-functions, the highest first
+    rn_context **ended_end = &ended;
+    bool has_after;
+    bool child_has_after;
 
-    end_one(ctx, err, cause, &todo);
+    if (!end_one(ctx, err, cause, &todo, &has_after))
+        return;
+    detach(ctx);
     while (todo != NULL) {
         rn_context *child = todo;
         todo = child->next_sibling;
-        end_one(child, err, cause, &todo);
+        if (end_one(child, err, cause, &todo, &child_has_after) && child_has_after) {
+            child->next_sibling = NULL;
+            *ended_end = child;
+            ended_end = &child->next_sibling;
+        } else {
+            rn_context_unref(child);
+        }
+    }
+
+    // Now that all have ended, so that each function finds them so.
+    if (has_after)
+        rni_context_run_after_funcs(ctx);
+    while (ended != NULL) {
+        rn_context *child = ended;
+        ended = child->next_sibling;
+        rni_context_run_after_funcs(child);
         rn_context_unref(child);
     }
 }
 
 void rn_context_cancel(rn_context *ctx, int cause)
 {
-    if (ctx != NULL)
-        context_end(ctx, -ECANCELED, cause != 0 ? cause : -ECANCELED);
+    if (rn_context_err(ctx) == 0 && ctx != NULL)
+        rni_context_end(ctx, -ECANCELED, cause != 0 ? cause : -ECANCELED);
+}
+
+// ---- New contexts
+
+static const struct rni_context_kind plain = {NULL, NULL};
+
+int rn_context_with_cancel(rn_context *parent, rn_context **ret_ctx)
+{
+    rn_context *ctx = rni_context_new(sizeof(*ctx), &plain, parent, rn_context_deadline(parent));
+
+    if (ctx == NULL)
+        return -ENOMEM;
+    rni_context_attach(ctx);
+    *ret_ctx = ctx;
+    return 0;
 }
 
 /* The function of the timer. */
 static void deadline_came(void *arg)
 {
-    rn_context *ctx = arg;
+    struct timed *timed = arg;
 
-    if (!ref_unless_zero(ctx))
+    if (!rni_context_ref_unless_zero(&timed->ctx))
         return;
-    context_end(ctx, -ETIMEDOUT, -ETIMEDOUT);
-    rn_context_unref(ctx);
+    rni_context_end(&timed->ctx, -ETIMEDOUT, timed->cause);
+    rn_context_unref(&timed->ctx);
 }
 
-// ---- New contexts
-
-int rn_context_with_cancel(rn_context *parent, rn_context **ret_ctx)
+static void timed_ended(rn_context *ctx)
 {
-    rn_context *ctx = context_new(parent, rn_context_deadline(parent));
+    (void)rni_timer_disarm(&((struct timed *)ctx)->timer);
+}
 
+static void timed_fini(rn_context *ctx)
+{
+    rni_timer_fini(&((struct timed *)ctx)->timer);
+}
+
+static const struct rni_context_kind with_timer = {timed_ended, timed_fini};
+
+int rn_context_with_deadline_cause(rn_context *parent, rn_time deadline, int cause,
+                                   rn_context **ret_ctx)
+{
+    if (deadline >= rn_context_deadline(parent))
+        return rn_context_with_cancel(parent, ret_ctx); // the parent ends it in time
+
+    struct timed *timed = NULL;
+    rn_context *ctx = rni_context_new(sizeof(*timed), &plain, parent, deadline);
     if (ctx == NULL)
         return -ENOMEM;
-    attach(ctx);
+    timed = (struct timed *)ctx;
+    timed->cause = cause != 0 ? cause : -ETIMEDOUT;
+    if (deadline <= rn_now()) {
+        rni_context_attach(ctx);
+        rni_context_end(ctx, -ETIMEDOUT, timed->cause); // unless the parent has ended
+        *ret_ctx = ctx;
+        return 0;
+    }
+
+    int r = rni_timer_init(&timed->timer, deadline_came, timed);
+    if (r < 0) {
+        rn_context_unref(ctx);
+        return r;
+    }
+    ctx->kind = &with_timer;
+    rni_context_attach(ctx);
+    (void)rni_timer_arm(&timed->timer, deadline);
+    // Ended before it was armed? Then nobody has disarmed it.
+    if (rn_context_err(ctx) != 0)
+        (void)rni_timer_disarm(&timed->timer);
     *ret_ctx = ctx;
     return 0;
 }
 
 int rn_context_with_deadline(rn_context *parent, rn_time deadline, rn_context **ret_ctx)
 {
-    if (deadline >= rn_context_deadline(parent))
-        return rn_context_with_cancel(parent, ret_ctx); // the parent ends it in time
-
-    rn_context *ctx = context_new(parent, deadline);
-    if (ctx == NULL)
-        return -ENOMEM;
-    int r = rni_timer_init(&ctx->timer, deadline_came, ctx);
-    if (r < 0) {
-        rn_context_unref(ctx);
-        return r;
-    }
-    ctx->has_timer = true;
-
-    attach(ctx);
-    if (deadline <= rn_now()) {
-        context_end(ctx, -ETIMEDOUT, -ETIMEDOUT); // unless the parent has ended
-    } else {
-        rni_timer_arm(&ctx->timer, deadline);
-        // Ended before it was armed? Then nobody has disarmed it.
-        if (rn_context_err(ctx) != 0)
-            (void)rni_timer_disarm(&ctx->timer);
-    }
-    *ret_ctx = ctx;
-    return 0;
+    return rn_context_with_deadline_cause(parent, deadline, 0, ret_ctx);
 }
 
 int rn_context_with_timeout(rn_context *parent, rn_duration timeout, rn_context **ret_ctx)
 {
     return rn_context_with_deadline(parent, rn_after(timeout), ret_ctx);
+}
+
+int rn_context_with_timeout_cause(rn_context *parent, rn_duration timeout, int cause,
+                                  rn_context **ret_ctx)
+{
+    return rn_context_with_deadline_cause(parent, rn_after(timeout), cause, ret_ctx);
 }
 
 // ---- Questions
@@ -360,7 +350,8 @@ rn_time rn_context_deadline(rn_context *ctx)
 
 int rn_context_fd(rn_context *ctx)
 {
-    RN_ASSERT(ctx != NULL);
+    if (ctx == NULL)
+        return -ENOENT;
     int fd = atomic_load_explicit(&ctx->fd, memory_order_relaxed);
     if (fd >= 0)
         return fd;
@@ -388,9 +379,11 @@ int rn_context_fd(rn_context *ctx)
 
 int rn_context_done(rn_context *ctx, rn_chan **ret_chan)
 {
-    RN_ASSERT(ctx != NULL);
-    rn_chan *chan = atomic_load_explicit(&ctx->done, memory_order_acquire);
-    if (chan != NULL) {
+    rn_chan *chan = NULL;
+
+    if (ctx != NULL)
+        chan = atomic_load_explicit(&ctx->done, memory_order_acquire);
+    if (ctx == NULL || chan != NULL) {
         *ret_chan = chan;
         return 0;
     }
@@ -413,62 +406,6 @@ int rn_context_done(rn_context *ctx, rn_chan **ret_chan)
         rn_chan_close(chan);
     *ret_chan = chan;
     return 0;
-}
-
-// ---- After-functions
-
-int rn_context_after_func(rn_context *ctx, void (*fn)(void *arg), void *arg, rn_after_func **ret)
-{
-    RN_ASSERT(ctx != NULL);
-    RN_ASSERT(fn != NULL);
-    rn_after_func *after_func = calloc(1, sizeof(*after_func));
-    if (after_func == NULL)
-        return -ENOMEM;
-    after_func->ctx = rn_context_ref(ctx);
-    after_func->fn = fn;
-    after_func->arg = arg;
-
-    rn_mutex_lock(&ctx->mu);
-    bool has_ended = atomic_load_explicit(&ctx->err, memory_order_relaxed) != 0;
-    if (!has_ended) {
-        after_func->waits = true;
-        after_func->previous = ctx->last_after;
-        if (ctx->last_after != NULL)
-            ctx->last_after->next = after_func;
-        else
-            ctx->first_after = after_func;
-        ctx->last_after = after_func;
-    }
-    rn_mutex_unlock(&ctx->mu);
-
-    *ret = after_func;
-    if (has_ended)
-        fn(arg);
-    return 0;
-}
-
-bool rn_after_func_stop(rn_after_func *after_func)
-{
-    if (after_func == NULL)
-        return true;
-
-    rn_context *ctx = after_func->ctx;
-    rn_mutex_lock(&ctx->mu);
-    bool kept = after_func->waits;
-    if (kept) {
-        remove_after_locked(ctx, after_func);
-    } else if (ctx->running == after_func && pthread_equal(ctx->running_thread, pthread_self())) {
-        ctx->running = NULL; // called from within it
-    } else {
-        while (ctx->running == after_func) {
-            int r = rn_cond_wait(NULL, &ctx->returned, &ctx->mu, RN_NEVER);
-            RN_ASSERT(r == 0);
-        }
-    }
-    rn_mutex_unlock(&ctx->mu);
-    free(after_func);
-    rn_context_unref(ctx);
-    return kept;
 }
 
 // ---- Waiting

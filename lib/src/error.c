@@ -1,6 +1,8 @@
 /*
  * The words for the library's errors, and the end of a process that broke a rule.
  */
+#define _GNU_SOURCE 1 // strerrordesc_np, gettid
+
 #include <runnel/error.h>
 
 #include <stdio.h>

@@ -150,7 +150,12 @@ RN_UNCHECKED_LOCKING void rn_limiter_free(rn_limiter *limiter)
 
 bool rn_limiter_allow(rn_limiter *limiter)
 {
-    return rn_limiter_allow_at(limiter, rn_now(), 1);
+    return rn_limiter_allow_n(limiter, 1);
+}
+
+bool rn_limiter_allow_n(rn_limiter *limiter, unsigned n)
+{
+    return rn_limiter_allow_at(limiter, rn_now(), n);
 }
 
 bool rn_limiter_allow_at(rn_limiter *limiter, rn_time now, unsigned n)
@@ -174,12 +179,22 @@ rn_time rn_limiter_ready_at(rn_limiter *limiter, rn_time now, unsigned n)
 
 rn_reservation rn_limiter_reserve(rn_limiter *limiter)
 {
-    return rn_limiter_reserve_at(limiter, rn_now(), 1);
+    return rn_limiter_reserve_n(limiter, 1);
+}
+
+rn_reservation rn_limiter_reserve_n(rn_limiter *limiter, unsigned n)
+{
+    return rn_limiter_reserve_at(limiter, rn_now(), n);
 }
 
 rn_reservation rn_limiter_reserve_at(rn_limiter *limiter, rn_time now, unsigned n)
 {
     return take(limiter, now, n, RN_NEVER);
+}
+
+rn_duration rn_reservation_delay(const rn_reservation *reservation)
+{
+    return rn_reservation_delay_at(reservation, rn_now());
 }
 
 rn_duration rn_reservation_delay_at(const rn_reservation *reservation, rn_time now)
@@ -211,6 +226,11 @@ static void give_back_locked(rn_limiter *limiter, const rn_reservation *reservat
     rn_duration length = length_of(reservation->tokens, reservation->tokens_per_s);
     if (length < reservation->at && reservation->at - length >= now)
         limiter->last_event = reservation->at - length;
+}
+
+void rn_reservation_cancel(const rn_reservation *reservation)
+{
+    rn_reservation_cancel_at(reservation, rn_now());
 }
 
 void rn_reservation_cancel_at(const rn_reservation *reservation, rn_time now)
@@ -316,6 +336,11 @@ unsigned rn_limiter_burst(rn_limiter *limiter)
     unsigned burst = limiter->burst;
     rn_mutex_unlock(&limiter->mu);
     return burst;
+}
+
+double rn_limiter_tokens(rn_limiter *limiter)
+{
+    return rn_limiter_tokens_at(limiter, rn_now());
 }
 
 double rn_limiter_tokens_at(rn_limiter *limiter, rn_time now)

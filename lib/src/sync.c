@@ -21,17 +21,8 @@ static _Thread_local unsigned held_beyond; // for which there was no room
 
 void rn_mutex_init(rn_mutex *mu, int rank)
 {
-    // Locks are held for moments: on several processors it pays to look again before sleeping.
-    // Nothing is allocated, and nothing can fail.
-    pthread_mutexattr_t attributes;
-    int r = pthread_mutexattr_init(&attributes);
-    RN_ASSERT(r == 0);
-    r = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-    RN_ASSERT(r == 0);
-    r = pthread_mutex_init(&mu->native_, &attributes);
-    RN_ASSERT(r == 0);
-    r = pthread_mutexattr_destroy(&attributes);
-    RN_ASSERT(r == 0);
+    // What a mutex in static storage begins with: nothing is allocated, and nothing can fail.
+    mu->native_ = (pthread_mutex_t)RN_NATIVE_MUTEX_INIT_;
     RN_ASSERT(rank >= 0);
     mu->rank_ = rank;
     mu->owner_ = 0;

@@ -2,6 +2,8 @@
  * The library's threads. Signals are for the threads of the program: all are blocked here, before
  * the thread exists, so that none can slip in.
  */
+#define _GNU_SOURCE 1 // pthread_setname_np
+
 #include "thread.h"
 
 #include <signal.h>

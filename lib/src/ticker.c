@@ -40,9 +40,9 @@ int rn_timer_new(void (*fn)(void *arg), void *arg, rn_timer **ret_timer)
     return 0;
 }
 
-void rn_timer_start(rn_timer *timer, rn_time at)
+bool rn_timer_start(rn_timer *timer, rn_time at)
 {
-    rni_timer_arm(&timer->timer, at);
+    return rni_timer_arm(&timer->timer, at);
 }
 
 bool rn_timer_stop(rn_timer *timer)
@@ -77,14 +77,14 @@ static void tick(void *arg)
         rn_duration late = now - ticker->next;
         ticker->next = later(now, ticker->period - late % ticker->period);
     }
-    rni_timer_arm(&ticker->timer, ticker->next);
+    (void)rni_timer_arm(&ticker->timer, ticker->next);
 }
 
 static void start(rn_ticker *ticker, rn_duration period)
 {
     ticker->period = period;
     ticker->next = later(rn_now(), period);
-    rni_timer_arm(&ticker->timer, ticker->next);
+    (void)rni_timer_arm(&ticker->timer, ticker->next);
 }
 
 int rn_ticker_new(rn_duration period, rn_ticker **ret_ticker)

@@ -3,17 +3,22 @@
  *
  * Armed timers stand in a heap, the earliest first. The thread sleeps until that instant, takes the
  * timer out, and calls its function without the lock. It never touches a timer after its function
- * was called, so a function may free its own timer.
+ * was called, so a function may free its own timer. It can be poked too, from the handler of a
+ * signal, which may have interrupted any thread under any lock.
  *
  * 1. The heap has room for every timer that exists (`timers`), so arming cannot fail.
  * 2. Who arms a timer wakes the thread only if the timer is due before the instant until which the
  *    thread sleeps. A timer that is disarmed leaves that instant alone: the thread may wake up once
  *    for nothing.
  * 3. `running` is the timer whose function runs, or ran and freed it: a mere address.
+ * 4. The thread sleeps on `wakes`, which it reads before it looks whether there is anything to do,
+ *    and which moves after there is: then it does not fall asleep, or it is woken.
  *
  * The lock, `mu`, has the highest rank: it may be taken under any other, and nothing is called
  * under it but conditions.
  */
+#define _GNU_SOURCE 1 // syscall
+
 #include "timer.h"
 
 #include <stdatomic.h>
@@ -25,6 +30,7 @@
 
 #include <runnel/sync.h>
 
+#include "futex.h"
 #include "thread.h"
 
 // Up to this many timers need no memory.
@@ -33,7 +39,6 @@ enum {
 };
 
 static rn_mutex mu = RN_MUTEX_INIT(60);
-static rn_cond earlier RN_GUARDED_BY(mu) = RN_COND_INIT;  // `sleeps_until` is too late; stop
 static rn_cond returned RN_GUARDED_BY(mu) = RN_COND_INIT; // a function has returned; thread ended
 static struct rni_timer *small_heap[ROOM_MIN] RN_GUARDED_BY(mu);
 static struct rni_timer **heap RN_GUARDED_BY(mu) = small_heap;
@@ -42,7 +47,10 @@ static size_t timers RN_GUARDED_BY(mu);          // that exist; at most room
 static size_t armed RN_GUARDED_BY(mu);           // in the heap; at most timers
 static struct rni_timer *running RN_GUARDED_BY(mu);
 static rn_time sleeps_until RN_GUARDED_BY(mu);
+static void (*poked_fn)(void) RN_GUARDED_BY(mu);
 static enum { NOT_STARTED, STARTED, STOPPING, ENDED } stage RN_GUARDED_BY(mu);
+static _Atomic uint32_t wakes; // a futex
+static _Atomic bool poked;     // set before `wakes` moves
 static struct rni_thread thread;
 static _Atomic pid_t process; // that has the thread; its children by fork have none
 static _Thread_local bool is_timer_thread;
@@ -95,6 +103,13 @@ static bool remove_locked(struct rni_timer *timer)
 
 // ---- The thread
 
+/* Has the thread look again. Only atomics and a system call: a handler of a signal calls it. */
+static void wake(void)
+{
+    (void)atomic_fetch_add(&wakes, 1);
+    rni_futex_wake(&wakes);
+}
+
 /* Takes the earliest timer out and calls its function. */
 static void fire_locked(void) RN_REQUIRES(&mu);
 static void fire_locked(void)
@@ -112,20 +127,38 @@ static void fire_locked(void)
     rn_cond_broadcast(&returned);
 }
 
+/* Does one thing that is due; false: nothing is. */
+static bool do_one_locked(void) RN_REQUIRES(&mu);
+static bool do_one_locked(void)
+{
+    if (atomic_exchange(&poked, false)) {
+        void (*fn)(void) = poked_fn;
+        rn_mutex_unlock(&mu);
+        fn();
+        rn_mutex_lock(&mu);
+        return true;
+    }
+    if (armed > 0 && heap[0]->at <= rn_now()) {
+        fire_locked();
+        return true;
+    }
+    return false;
+}
+
 static void serve(void *arg)
 {
     (void)arg;
     is_timer_thread = true;
     rn_mutex_lock(&mu);
     while (stage == STARTED) {
-        rn_time now = armed > 0 ? rn_now() : 0;
-        if (armed > 0 && heap[0]->at <= now) {
-            fire_locked();
+        uint32_t seen = atomic_load(&wakes);
+        if (do_one_locked())
             continue;
-        }
-        sleeps_until = armed > 0 ? heap[0]->at : RN_NEVER;
-        int r = rn_cond_wait(NULL, &earlier, &mu, sleeps_until);
-        RN_ASSERT(r == 0 || r == -ETIMEDOUT);
+        rn_time until = armed > 0 ? heap[0]->at : RN_NEVER;
+        sleeps_until = until;
+        rn_mutex_unlock(&mu);
+        (void)rni_futex_wait(&wakes, seen, until);
+        rn_mutex_lock(&mu);
         sleeps_until = 0; // awake: looks at the heap before it sleeps
     }
     stage = ENDED;
@@ -161,7 +194,7 @@ __attribute__((destructor)) static void stop_thread(void)
     rn_mutex_lock(&mu);
     if (stage == STARTED) {
         stage = STOPPING;
-        rn_cond_broadcast(&earlier);
+        wake();
         while (stage != ENDED && rn_cond_wait(NULL, &returned, &mu, deadline) == 0)
             continue;
         ended = stage == ENDED;
@@ -220,19 +253,23 @@ int rni_timer_init(struct rni_timer *timer, void (*fn)(void *arg), void *arg)
     return r;
 }
 
-void rni_timer_arm(struct rni_timer *timer, rn_time at)
+bool rni_timer_arm(struct rni_timer *timer, rn_time at)
 {
+    bool is_too_late = false; // the instant until which the thread sleeps
+
     rn_mutex_lock(&mu);
-    (void)remove_locked(timer);
+    bool was_armed = remove_locked(timer);
     timer->at = at;
     if (at != RN_NEVER) {
         sift_locked(timer, armed++);
-        if (at < sleeps_until) {
+        is_too_late = at < sleeps_until;
+        if (is_too_late)
             sleeps_until = 0; // woken once is enough
-            (void)rn_cond_signal(&earlier);
-        }
     }
     rn_mutex_unlock(&mu);
+    if (is_too_late)
+        wake(); // without the lock, which the thread takes first
+    return was_armed;
 }
 
 bool rni_timer_disarm(struct rni_timer *timer)
@@ -270,4 +307,22 @@ void rni_timer_fini(struct rni_timer *timer)
     (void)stop_locked(timer);
     unreserve_locked();
     rn_mutex_unlock(&mu);
+}
+
+// ---- Pokes
+
+int rni_timer_on_poke(void (*fn)(void))
+{
+    rn_mutex_lock(&mu);
+    RN_ASSERT(poked_fn == NULL || poked_fn == fn);
+    poked_fn = fn;
+    int r = start_locked();
+    rn_mutex_unlock(&mu);
+    return r;
+}
+
+void rni_timer_poke(void)
+{
+    atomic_store(&poked, true);
+    wake();
 }

@@ -27,8 +27,8 @@ RN_MUST_CHECK int rni_timer_init(struct rni_timer *timer, void (*fn)(void *arg),
 /** Disarms it for good, waiting as rni_timer_stop(), and gives its room back. */
 void rni_timer_fini(struct rni_timer *timer);
 
-/** Arms it, anew if it is; RN_NEVER: disarms it. */
-void rni_timer_arm(struct rni_timer *timer, rn_time at);
+/** Arms it, anew if it is; RN_NEVER: disarms it. Returns whether it was armed. */
+bool rni_timer_arm(struct rni_timer *timer, rn_time at);
 
 /** Disarms it; its function may be running. Returns whether it was armed. */
 bool rni_timer_disarm(struct rni_timer *timer);
@@ -36,5 +36,15 @@ bool rni_timer_disarm(struct rni_timer *timer);
 /** Disarms it and waits until its function does not run, unless called from within it. Returns
  * whether it was armed. */
 bool rni_timer_stop(struct rni_timer *timer);
+
+/**
+ * Starts the timer thread if it is not there, and has it call fn, which must not block, each time
+ * that it is poked. There is one such fn in the process. -EAGAIN.
+ */
+RN_MUST_CHECK int rni_timer_on_poke(void (*fn)(void));
+
+/** Has the timer thread call what rni_timer_on_poke() was given, once for all pokes that it has not
+ * answered. Is allowed in the handler of a signal, which keeps errno itself. */
+void rni_timer_poke(void);
 
 #endif

@@ -5,13 +5,13 @@
  * list's lock), a finish is a release, and the thread reads DONE with acquire before it reads the
  * result or the element. The futex itself orders nothing.
  */
+#define _GNU_SOURCE 1 // sched_getaffinity
+
 #include "waiter.h"
 
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "futex.h"
 
 enum {
     WAITING,        // may be claimed; its thread is awake
@@ -61,28 +61,6 @@ static void pause_briefly(void)
 #endif
 }
 
-/* Sleeps while *address is value, at most until the deadline. false: the deadline passed. */
-static bool futex_wait(_Atomic uint32_t *address, uint32_t value, rn_time deadline)
-{
-    struct timespec until = {.tv_sec = 0};
-    struct timespec *timeout = NULL;
-
-    if (deadline != RN_NEVER) {
-        if (deadline > 0) {
-            until.tv_sec = deadline / RN_SECOND;
-            until.tv_nsec = deadline % RN_SECOND;
-        }
-        timeout = &until;
-    }
-    // FUTEX_WAIT_BITSET takes an instant, on the monotonic clock; FUTEX_WAIT takes a length.
-    long r = syscall(SYS_futex, address, FUTEX_WAIT_BITSET_PRIVATE, value, timeout, NULL,
-                     FUTEX_BITSET_MATCH_ANY);
-    if (r == 0 || errno == EAGAIN || errno == EINTR)
-        return true;
-    RN_ASSERT(errno == ETIMEDOUT);
-    return false;
-}
-
 struct rni_spin rni_spin_start(void)
 {
     struct rni_spin spin = {0, 0};
@@ -125,7 +103,7 @@ void rni_pause(unsigned n)
     else if (n <= YIELDS)
         (void)sched_yield();
     else
-        (void)futex_wait(&nobody_wakes_it, 0, rn_after(50 * RN_MICROSECOND));
+        (void)rni_futex_wait(&nobody_wakes_it, 0, rn_after(50 * RN_MICROSECOND));
 }
 
 void rni_waiter_init(struct rni_waiter *waiter)
@@ -219,8 +197,7 @@ void rni_waiter_finish(struct rni_waiter *waiter, int result)
     if (atomic_exchange_explicit(&waiter->state, DONE, memory_order_acq_rel) != CLAIMED_PARKED)
         return;
     // From here on the waiter may be gone; only its address counts.
-    long r = syscall(SYS_futex, &waiter->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    RN_ASSERT(r >= 0 || errno == EFAULT); // EFAULT: the stack has been unmapped meanwhile
+    rni_futex_wake(&waiter->state);
 }
 
 void rni_waiter_finish_all(struct rn_waiter_node *nodes, int result)
@@ -268,13 +245,13 @@ static void park(struct rni_waiter *waiter, rn_time deadline)
             break; // whatever it is now, look again
         }
         case PARKED:
-            if (!futex_wait(&waiter->state, PARKED, deadline))
+            if (!rni_futex_wait(&waiter->state, PARKED, deadline))
                 end_own(waiter, -ETIMEDOUT);
             break;
         default:
             // Whoever claimed it is about to finish it: no deadline.
             RN_ASSERT(state == CLAIMED_PARKED);
-            (void)futex_wait(&waiter->state, CLAIMED_PARKED, RN_NEVER);
+            (void)rni_futex_wait(&waiter->state, CLAIMED_PARKED, RN_NEVER);
         }
     }
 }

@@ -28,6 +28,18 @@ typedef struct rn_limiter rn_limiter;
 /** The rate of a limiter that allows everything, whatever its burst. */
 #define RN_RATE_INFINITE ((double)HUGE_VAL)
 
+/**
+ * The rate at which one token comes in an interval (Go: rate.Every).
+ *
+ * @param interval  0 or less: RN_RATE_INFINITE
+ *
+ * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
+ */
+static inline double rn_rate_every(rn_duration interval)
+{
+    return interval > 0 ? (double)RN_SECOND / (double)interval : RN_RATE_INFINITE;
+}
+
 /** What rn_limiter_reserve() has set aside. */
 typedef struct rn_reservation {
     bool ok;             // false: there will never be that many tokens
@@ -60,11 +72,18 @@ RN_API RN_MUST_CHECK int rn_limiter_new(double tokens_per_s, unsigned burst,
 RN_API void rn_limiter_free(rn_limiter *limiter);
 
 /**
- * Shorthand for rn_limiter_allow_at(limiter, rn_now(), 1).
+ * Shorthand for rn_limiter_allow_n(limiter, 1).
  *
  * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
  */
 RN_API bool rn_limiter_allow(rn_limiter *limiter);
+
+/**
+ * Shorthand for rn_limiter_allow_at(limiter, rn_now(), n).
+ *
+ * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
+ */
+RN_API bool rn_limiter_allow_n(rn_limiter *limiter, unsigned n);
 
 /**
  * Takes n tokens if they are there.
@@ -86,12 +105,20 @@ RN_API bool rn_limiter_allow_at(rn_limiter *limiter, rn_time now, unsigned n);
 RN_API rn_time rn_limiter_ready_at(rn_limiter *limiter, rn_time now, unsigned n);
 
 /**
- * Shorthand for rn_limiter_reserve_at(limiter, rn_now(), 1).
+ * Shorthand for rn_limiter_reserve_n(limiter, 1).
  *
  * **Ownership:** as rn_limiter_reserve_at(). **Blocking:** never. **Threads:** any.
  * **Errors:** none; see `ok`.
  */
 RN_API rn_reservation rn_limiter_reserve(rn_limiter *limiter);
+
+/**
+ * Shorthand for rn_limiter_reserve_at(limiter, rn_now(), n).
+ *
+ * **Ownership:** as rn_limiter_reserve_at(). **Blocking:** never. **Threads:** any.
+ * **Errors:** none; see `ok`.
+ */
+RN_API rn_reservation rn_limiter_reserve_n(rn_limiter *limiter, unsigned n);
 
 /**
  * Takes n tokens now, ahead of their coming, and says from when on the holder may act.
@@ -104,6 +131,13 @@ RN_API rn_reservation rn_limiter_reserve(rn_limiter *limiter);
 RN_API rn_reservation rn_limiter_reserve_at(rn_limiter *limiter, rn_time now, unsigned n);
 
 /**
+ * Shorthand for rn_reservation_delay_at(reservation, rn_now()).
+ *
+ * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
+ */
+RN_API rn_duration rn_reservation_delay(const rn_reservation *reservation);
+
+/**
  * Says how long from now the holder has to wait.
  *
  * @return 0: may act; RN_NEVER (as a length): never
@@ -111,6 +145,14 @@ RN_API rn_reservation rn_limiter_reserve_at(rn_limiter *limiter, rn_time now, un
  * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
  */
 RN_API rn_duration rn_reservation_delay_at(const rn_reservation *reservation, rn_time now);
+
+/**
+ * Shorthand for rn_reservation_cancel_at(reservation, rn_now()).
+ *
+ * **Ownership:** as rn_reservation_cancel_at(). **Blocking:** never. **Threads:** any.
+ * **Errors:** none.
+ */
+RN_API void rn_reservation_cancel(const rn_reservation *reservation);
 
 /**
  * Gives back what was reserved, as far as later reservations do not rest on it; nothing once the
@@ -186,6 +228,13 @@ RN_API double rn_limiter_limit(rn_limiter *limiter);
  * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
  */
 RN_API unsigned rn_limiter_burst(rn_limiter *limiter);
+
+/**
+ * Shorthand for rn_limiter_tokens_at(limiter, rn_now()).
+ *
+ * **Ownership:** none. **Blocking:** never. **Threads:** any. **Errors:** none.
+ */
+RN_API double rn_limiter_tokens(rn_limiter *limiter);
 
 /**
  * Counts the tokens that are there; below 0 when more are reserved than there are.

@@ -8,6 +8,7 @@
 #include <runnel/error.h>
 #include <runnel/group.h>
 #include <runnel/limiter.h>
+#include <runnel/semaphore.h>
 #include <runnel/service.h>
 #include <runnel/sync.h>
 #include <runnel/ticker.h>

@@ -3,7 +3,8 @@
  * (Go: time.AfterFunc, time.Ticker).
  *
  * All run on one thread of the process, "rn-timer", which is started when first needed. So a
- * timer's function must not block; what takes time belongs elsewhere.
+ * timer's function must not block; what takes time belongs elsewhere. A child by fork has no such
+ * thread: it may only go on to exec.
  */
 #ifndef RUNNEL_TICKER_H
 #define RUNNEL_TICKER_H
@@ -35,14 +36,15 @@ typedef struct rn_timer rn_timer;
 RN_API RN_MUST_CHECK int rn_timer_new(void (*fn)(void *arg), void *arg, rn_timer **ret_timer);
 
 /**
- * Has the timer run out, once, at an instant; one that is running is set anew.
+ * Has the timer run out, once, at an instant; one that is running is set anew (Go: Reset).
  *
  * @param at  an instant that has passed: at once; RN_NEVER: as stopped
+ * @return true: it was running and its function will not be called for that start
  *
  * **Ownership:** none. **Blocking:** never. **Threads:** any, its own function included.
  * **Errors:** none: room for it was made by rn_timer_new().
  */
-RN_API void rn_timer_start(rn_timer *timer, rn_time at);
+RN_API bool rn_timer_start(rn_timer *timer, rn_time at);
 
 /**
  * Stops a timer: when this returns, its function is not running and will not run before the timer

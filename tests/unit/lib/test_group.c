@@ -89,6 +89,46 @@ static void the_first_error_ends_the_others(void **state)
     rn_group_free(group);
 }
 
+static _Atomic bool first_has_failed;
+
+static int fail_after_the_first(rn_context *ctx, void *arg)
+{
+    (void)arg;
+    // Its context ends with the first error, which is therefore noted.
+    int r = rn_sleep(ctx, RN_MINUTE);
+    atomic_store(&first_has_failed, r == -ECANCELED);
+    return -EPIPE;
+}
+
+static void later_errors_change_nothing(void **state)
+{
+    (void)state;
+    int error = 77; // any number but 0 is an error
+    rn_group *group = new_group(NULL);
+    atomic_store(&first_has_failed, false);
+    assert_int_equal(rn_group_go(group, "later", fail_after_the_first, NULL), 0);
+    assert_int_equal(rn_group_go(group, "first", fail_with, &error), 0);
+
+    assert_int_equal(rn_group_wait(group), 77);
+
+    assert_true(atomic_load(&first_has_failed));
+    assert_int_equal(rn_group_wait(group), 77); // the second time too
+    assert_int_equal(rn_context_err(rn_group_context(group)), -ECANCELED);
+    assert_int_equal(rn_context_cause(rn_group_context(group)), 77);
+    rn_group_free(group);
+}
+
+static void without_an_error_the_context_ends_with_the_wait(void **state)
+{
+    (void)state;
+    rn_group *group = new_group(NULL);
+    assert_int_equal(rn_group_go(group, "count", count_call, NULL), 0);
+    assert_int_equal(rn_context_err(rn_group_context(group)), 0);
+    assert_int_equal(rn_group_wait(group), 0);
+    assert_int_equal(rn_context_cause(rn_group_context(group)), -ECANCELED);
+    rn_group_free(group);
+}
+
 static void the_end_of_the_parent_ends_the_functions(void **state)
 {
     (void)state;
@@ -136,6 +176,36 @@ static void go_waits_while_the_limit_is_reached(void **state)
     assert_int_equal(rn_group_wait(group), 0);
 
     assert_in_range(atomic_load(&most_running), 1, 3);
+    rn_group_free(group);
+}
+
+static int let_one_return(rn_context *ctx, void *arg)
+{
+    (void)arg;
+    // Long enough that a go that does not wait would be seen.
+    int r = rn_sleep(ctx, 2 * RN_MILLISECOND);
+    atomic_store(&may_return, true);
+    return r;
+}
+
+static void go_goes_on_when_one_has_returned(void **state)
+{
+    (void)state;
+    rn_group *group = new_group(NULL);
+    rn_group *other = new_group(NULL);
+    atomic_store(&most_running, 0);
+    atomic_store(&may_return, false);
+    rn_group_set_limit(group, 1);
+    assert_int_equal(rn_group_go(group, "stay", stay, NULL), 0);
+    assert_int_equal(rn_group_go(other, "release", let_one_return, NULL), 0);
+
+    assert_int_equal(rn_group_go(group, "stay", stay, NULL), 0);
+
+    assert_true(atomic_load(&may_return));
+    assert_int_equal(rn_group_wait(other), 0);
+    assert_int_equal(rn_group_wait(group), 0);
+    assert_int_equal(atomic_load(&most_running), 1);
+    rn_group_free(other);
     rn_group_free(group);
 }
 
@@ -238,9 +308,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wait_waits_for_all),
         cmocka_unit_test(the_first_error_ends_the_others),
+        cmocka_unit_test(later_errors_change_nothing),
+        cmocka_unit_test(without_an_error_the_context_ends_with_the_wait),
         cmocka_unit_test(the_end_of_the_parent_ends_the_functions),
         cmocka_unit_test(try_go_respects_the_limit),
         cmocka_unit_test(go_waits_while_the_limit_is_reached),
+        cmocka_unit_test(go_goes_on_when_one_has_returned),
         cmocka_unit_test(threads_are_named_and_get_no_signals),
         cmocka_unit_test(a_function_may_start_another),
         cmocka_unit_test(new_survives_every_failed_allocation),

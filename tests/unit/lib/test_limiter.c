@@ -131,7 +131,56 @@ static void ready_at_says_when_or_never(void **state)
     rn_limiter_free(limiter);
 }
 
+static void a_rate_can_be_given_as_an_interval(void **state)
+{
+    (void)state;
+    assert_true(rn_rate_every(RN_SECOND) == 1);
+    assert_true(rn_rate_every(100 * RN_MILLISECOND) == 10);
+    assert_true(rn_rate_every(RN_MINUTE) == 1.0 / 60);
+    assert_true(rn_rate_every(0) == RN_RATE_INFINITE);
+    assert_true(rn_rate_every(-1) == RN_RATE_INFINITE);
+    const struct step steps[] = {{MS(0), 1, true}, {MS(19), 1, false}, {MS(20), 1, true}};
+    RUN_STEPS(new_limiter(rn_rate_every(20 * RN_MILLISECOND), 1), steps);
+}
+
+static void the_shorthands_read_the_clock(void **state)
+{
+    (void)state;
+    rn_limiter *limiter = new_limiter(0.001, 5); // a token in 1,000 s: none comes meanwhile
+    assert_true(rn_limiter_allow(limiter));
+    assert_true(rn_limiter_allow_n(limiter, 2));
+    assert_false(rn_limiter_allow_n(limiter, 3));
+    double tokens = rn_limiter_tokens(limiter);
+    assert_true(tokens >= 2 && tokens < 3);
+
+    rn_reservation now = rn_limiter_reserve_n(limiter, 2);
+    rn_reservation later = rn_limiter_reserve(limiter);
+    rn_reservation never = rn_limiter_reserve_n(limiter, 6);
+
+    assert_true(now.ok && rn_reservation_delay(&now) == 0);
+    assert_true(later.ok && rn_reservation_delay(&later) > RN_MINUTE);
+    assert_false(never.ok);
+    assert_true(rn_reservation_delay(&never) == RN_NEVER);
+    assert_true(rn_limiter_tokens(limiter) < 0);
+    rn_reservation_cancel(&later);
+    rn_reservation_cancel(&now); // may act already: nothing comes back
+    rn_reservation_cancel(&never);
+    tokens = rn_limiter_tokens(limiter);
+    assert_true(tokens >= 0 && tokens < 1);
+    rn_limiter_free(limiter);
+}
+
 // ---- Reservations
+
+static void an_infinite_rate_reserves_anything_at_once(void **state)
+{
+    (void)state;
+    rn_limiter *limiter = new_limiter(RN_RATE_INFINITE, 0);
+    rn_reservation reservation = rn_limiter_reserve_at(limiter, MS(0), 1000);
+    assert_true(reservation.ok && reservation.at == MS(0));
+    assert_true(rn_reservation_delay_at(&reservation, MS(0)) == 0);
+    rn_limiter_free(limiter);
+}
 
 static void reservations_queue_up(void **state)
 {
@@ -199,6 +248,31 @@ static void cancelling_keeps_what_later_ones_rest_on(void **state)
     assert_true(rn_limiter_tokens_at(limiter, MS(0)) == -2);
     rn_reservation_cancel_at(&second, MS(0));
     assert_true(rn_limiter_tokens_at(limiter, MS(0)) == -1);
+    rn_limiter_free(limiter);
+}
+
+static void cancelling_gives_nothing_when_all_rests_on_it(void **state)
+{
+    (void)state;
+    rn_limiter *limiter = new_limiter(10, 3);
+    assert_true(rn_limiter_allow_at(limiter, MS(0), 3));
+    rn_reservation first = rn_limiter_reserve_at(limiter, MS(0), 1);
+    assert_true(rn_limiter_reserve_at(limiter, MS(0), 3).at == MS(400));
+    rn_reservation_cancel_at(&first, MS(0));
+    assert_true(rn_limiter_tokens_at(limiter, MS(0)) == -4);
+    rn_limiter_free(limiter);
+}
+
+static void cancelling_gives_back_no_more_than_the_burst(void **state)
+{
+    (void)state;
+    rn_limiter *limiter = new_limiter(10, 2);
+    assert_true(rn_limiter_allow_at(limiter, MS(0), 2));
+    rn_reservation reservation = rn_limiter_reserve_at(limiter, MS(0), 1);
+    rn_limiter_set_limit_at(limiter, MS(0), 1000);
+    assert_true(rn_limiter_tokens_at(limiter, MS(50)) == 2);
+    rn_reservation_cancel_at(&reservation, MS(50)); // it may act from 100 on
+    assert_true(rn_limiter_tokens_at(limiter, MS(50)) == 2);
     rn_limiter_free(limiter);
 }
 
@@ -276,6 +350,34 @@ static void waiting_takes_its_time(void **state)
     assert_true(rn_now() >= start + 6 * RN_MILLISECOND);
     assert_false(rn_limiter_reserve(limiter).at <= start + 6 * RN_MILLISECOND);
     assert_int_equal(rn_limiter_wait_n(NULL, limiter, 0), 0);
+    rn_limiter_free(limiter);
+}
+
+static void an_infinite_rate_waits_for_nothing(void **state)
+{
+    (void)state;
+    rn_context *ctx = NULL;
+    rn_limiter *limiter = new_limiter(RN_RATE_INFINITE, 0);
+    assert_int_equal(rn_context_with_timeout(NULL, RN_HOUR, &ctx), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(rn_limiter_wait_n(ctx, limiter, 1000), 0); // the burst does not count
+    rn_context_cancel(ctx, 0);
+    assert_int_equal(rn_limiter_wait(ctx, limiter), -ECANCELED);
+    rn_context_unref(ctx);
+    rn_limiter_free(limiter);
+}
+
+static void a_deadline_that_can_be_met_does_not_fail(void **state)
+{
+    (void)state;
+    rn_context *ctx = NULL;
+    rn_limiter *limiter = new_limiter(1000, 1);
+    assert_int_equal(rn_context_with_timeout(NULL, RN_MINUTE, &ctx), 0);
+    rn_time start = rn_now();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(rn_limiter_wait(ctx, limiter), 0);
+    assert_true(rn_now() >= start + 2 * RN_MILLISECOND);
+    rn_context_unref(ctx);
     rn_limiter_free(limiter);
 }
 
@@ -432,15 +534,22 @@ int main(void)
         cmocka_unit_test(a_rate_that_is_none_is_refused),
         cmocka_unit_test(tokens_are_there_when_it_was_said),
         cmocka_unit_test(ready_at_says_when_or_never),
+        cmocka_unit_test(a_rate_can_be_given_as_an_interval),
+        cmocka_unit_test(the_shorthands_read_the_clock),
+        cmocka_unit_test(an_infinite_rate_reserves_anything_at_once),
         cmocka_unit_test(reservations_queue_up),
         cmocka_unit_test(what_never_comes_cannot_be_reserved),
         cmocka_unit_test(cancelling_gives_back),
         cmocka_unit_test(cancelling_keeps_what_later_ones_rest_on),
+        cmocka_unit_test(cancelling_gives_nothing_when_all_rests_on_it),
+        cmocka_unit_test(cancelling_gives_back_no_more_than_the_burst),
         cmocka_unit_test(cancelling_too_late_gives_nothing),
         cmocka_unit_test(a_new_rate_holds_from_its_instant),
         cmocka_unit_test(a_new_burst_cuts_or_grows),
         cmocka_unit_test(a_level_can_be_restored),
         cmocka_unit_test(waiting_takes_its_time),
+        cmocka_unit_test(an_infinite_rate_waits_for_nothing),
+        cmocka_unit_test(a_deadline_that_can_be_met_does_not_fail),
         cmocka_unit_test(waiting_fails_at_once_when_it_cannot_succeed),
         cmocka_unit_test(a_wait_that_is_cancelled_takes_nothing),
         cmocka_unit_test(who_waits_at_rate_zero_hears_of_another_rate),

@@ -360,6 +360,80 @@ static void the_end_of_the_context_ends_a_waiting_select(void **state)
     rn_context_unref(ctx);
 }
 
+// ---- Two at once
+
+enum { MEETINGS = 20000 };
+
+static int meetings(void)
+{
+    return getenv("RUNNEL_VALGRIND") != NULL ? MEETINGS / 20 : MEETINGS;
+}
+
+struct pair {
+    rn_chan *first;
+    rn_chan *second;
+};
+
+static int try_both(rn_context *ctx, void *arg)
+{
+    struct pair *pair = arg;
+    struct rn_case cases[] = {rn_case_recv(pair->first, NULL), rn_case_recv(pair->second, NULL)};
+
+    (void)ctx;
+    for (int i = 0; i < meetings(); i++) {
+        if (rn_try_select(cases, 2) != -EAGAIN)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static void selects_over_the_same_channels_in_any_order_do_not_lock_each_other_out(void **state)
+{
+    (void)state;
+    rn_group *group = NULL;
+    rn_chan *a = new_chan(0);
+    rn_chan *b = new_chan(1);
+    struct pair pairs[] = {{a, b}, {b, a}};
+
+    assert_int_equal(rn_group_new(NULL, &group), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rn_group_go(group, "pair", try_both, &pairs[i]), 0);
+    assert_int_equal(rn_group_wait(group), 0);
+    rn_group_free(group);
+    rn_chan_free(a);
+    rn_chan_free(b);
+}
+
+static int send_many(rn_context *ctx, void *arg)
+{
+    int r = 0;
+
+    for (int i = 0; i < meetings() && r == 0; i++)
+        r = rn_chan_send(ctx, arg, &i);
+    return r;
+}
+
+static void an_element_that_comes_just_before_the_wait_is_found(void **state)
+{
+    (void)state;
+    rn_group *group = NULL;
+    rn_chan *chan = new_chan(1);
+    rn_chan *silent = new_chan(0);
+    int number = -1;
+    struct rn_case cases[] = {rn_case_recv(silent, NULL), rn_case_recv(chan, &number)};
+
+    assert_int_equal(rn_group_new(NULL, &group), 0);
+    assert_int_equal(rn_group_go(group, "send", send_many, chan), 0);
+    for (int i = 0; i < meetings(); i++) {
+        assert_int_equal(rn_select(NULL, cases, 2), 1);
+        assert_int_equal(number, i);
+    }
+    assert_int_equal(rn_group_wait(group), 0);
+    rn_group_free(group);
+    rn_chan_free(silent);
+    rn_chan_free(chan);
+}
+
 // ---- Everything at once: tokens go around between channels and never get more or fewer.
 
 enum {
@@ -515,6 +589,8 @@ int main(void)
         cmocka_unit_test(the_same_channel_may_stand_twice),
         cmocka_unit_test(closing_ends_a_waiting_select),
         cmocka_unit_test(the_end_of_the_context_ends_a_waiting_select),
+        cmocka_unit_test(selects_over_the_same_channels_in_any_order_do_not_lock_each_other_out),
+        cmocka_unit_test(an_element_that_comes_just_before_the_wait_is_found),
         cmocka_unit_test(tokens_are_neither_lost_nor_doubled),
         cmocka_unit_test(the_descriptor_is_readable_while_a_receive_would_not_wait),
         cmocka_unit_test(the_descriptor_tells_of_a_waiting_sender),

@@ -317,6 +317,8 @@ static _Atomic int calls;
 
 static void count_call(void)
 {
+    // Long enough that who returned before it would be seen.
+    (void)!rn_sleep(NULL, RN_MILLISECOND);
     atomic_fetch_add(&calls, 1);
 }
 

@@ -116,10 +116,13 @@ static void starting_again_moves_the_instant(void **state)
     (void)state;
     struct timer_case own;
     begin(&own, on_timer);
-    rn_timer_start(own.timer, rn_after(RN_HOUR));
-    rn_timer_start(own.timer, rn_after(RN_MILLISECOND));
+    assert_false(rn_timer_start(own.timer, rn_after(RN_HOUR)));
+    assert_true(rn_timer_start(own.timer, rn_after(RN_MILLISECOND)));
     (void)wait_for_call(&own);
     assert_false(rn_timer_stop(own.timer));
+    assert_false(rn_timer_start(own.timer, rn_after(RN_HOUR)));
+    assert_true(rn_timer_start(own.timer, RN_NEVER));
+    assert_false(rn_timer_start(own.timer, RN_NEVER));
     assert_int_equal(atomic_load(&own.calls), 1);
     end(&own);
 }

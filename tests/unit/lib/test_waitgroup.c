@@ -24,6 +24,20 @@ static void waiting_for_nothing_returns_at_once(void **state)
     rn_waitgroup_fini(&wg);
 }
 
+static void a_group_can_be_used_again_after_its_wait(void **state)
+{
+    (void)state;
+    rn_waitgroup wg;
+    rn_waitgroup_init(&wg);
+    for (unsigned round = 1; round <= 3; round++) {
+        rn_waitgroup_add(&wg, round);
+        for (unsigned i = 0; i < round; i++)
+            rn_waitgroup_done(&wg);
+        assert_int_equal(rn_waitgroup_wait(NULL, &wg), 0);
+    }
+    rn_waitgroup_fini(&wg);
+}
+
 static void done_too_often(void *arg)
 {
     (void)arg;
@@ -134,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting_for_nothing_returns_at_once),
+        cmocka_unit_test(a_group_can_be_used_again_after_its_wait),
         cmocka_unit_test(done_below_zero_aborts),
         cmocka_unit_test(the_context_ends_the_wait),
         cmocka_unit_test(all_who_wait_are_released_when_all_is_done),
