@@ -1,13 +1,14 @@
 /*
- * The product's built-ins, for trying things out and for measuring: echo, noop, sleep, fail. Each
- * runs on its worker's thread and keeps no state between calls.
+ * The product's built-ins, for trying things out and for measuring: their table, echo, noop, sleep
+ * and fail; primes and double stand in files of their own. Each runs on its worker's thread, some
+ * with threads of the library beside it, which have left when it returns, and keeps no state
+ * between calls.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/units.h"
-#include "runners/args.h"
-#include "runners/runner.h"
+#include "runners/builtin.h"
 
 enum { FAIL_MESSAGE_MAX = 1024 };
 
@@ -16,6 +17,22 @@ static const double sleep_max_s = 100.0 * 365 * 24 * 3600;
 
 static const char *const sleep_fields[] = {"duration", NULL};
 static const char *const fail_fields[] = {"message", "times", NULL};
+
+json_int_t builtin_integer_get(const struct builtin_integer *integer, const json_t *args,
+                               struct args_faults *list)
+{
+    const json_t *value = json_object_get(args, integer->name);
+
+    if (value == NULL || json_is_null(value))
+        return integer->otherwise;
+    if (json_is_integer(value) && json_integer_value(value) >= integer->min &&
+        json_integer_value(value) <= integer->max)
+        return json_integer_value(value);
+    args_faults_add(list, integer->name,
+                    "must be an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT,
+                    integer->min, integer->max);
+    return integer->otherwise;
+}
 
 static void echo_run(rn_context *ctx, const struct attempt *attempt, const json_t *args,
                      struct outcome *outcome)
@@ -138,5 +155,7 @@ const struct builtin builtin_table[] = {
     {.name = "noop", .run_fn = noop_run, .takes_text = true},
     {.name = "sleep", .run_fn = sleep_run, .check_fn = sleep_check},
     {.name = "fail", .run_fn = fail_run, .check_fn = fail_check},
+    {.name = "primes", .run_fn = primes_run, .check_fn = primes_check},
+    {.name = "double", .run_fn = double_run, .check_fn = double_check},
     {.name = NULL},
 };

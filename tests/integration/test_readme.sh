@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs each shell block of the README against a daemon on the sample configuration, and compares what it prints with the block
-# ```output behind it. Ids, times and hashes may be masked there: <id>, <time>, <hash>.
+# ```output behind it. Ids, times and hashes may be masked there: <id>, <time>, <hash>. Behind ```output example the numbers are those
+# of one run: each stands for any other.
 #
 #   RUNNELD, RUNNEL_README, RUNNEL_CONFIG   the daemon, the README, the sample configuration
 set -u
@@ -22,10 +23,16 @@ finish() {
 }
 trap finish EXIT
 
-# 0001.sh and 0001.output for each block with an output, in their order.
+# 0001.sh and 0001.output for each block with an output, in their order; 0001.example beside them: its numbers are examples.
 awk -v folder="$folder" '
     /^```sh$/ { number++; file = sprintf("%s/%04d.sh", folder, number); printf "" > file; next }
-    /^```output$/ { file = sprintf("%s/%04d.output", folder, number); printf "" > file; next }
+    /^```output( example)?$/ {
+        if ($2 == "example")
+            printf "" > sprintf("%s/%04d.example", folder, number)
+        file = sprintf("%s/%04d.output", folder, number)
+        printf "" > file
+        next
+    }
     /^```/ { file = ""; next }
     file != "" { print > file }
 ' "$readme"
@@ -55,7 +62,9 @@ cat <&3 >>"$folder/daemon.log" &
 
 # The expected text as an extended regular expression of whole lines.
 pattern() {
-    sed -e 's/[][\.*^$+?(){}|/]/\\&/g' -e 's/<hash>/[0-9a-f]{64}/g' -e 's/<id>/[0-9]+/g' \
+    local -a numbers=()
+    [ -e "${1%.output}.example" ] && numbers=(-e 's/[0-9][0-9]*/[0-9]+/g')
+    sed -e 's/[][\.*^$+?(){}|/]/\\&/g' "${numbers[@]}" -e 's/<hash>/[0-9a-f]{64}/g' -e 's/<id>/[0-9]+/g' \
         -e 's/<time>/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/g' "$1"
 }
 

@@ -230,6 +230,9 @@ RN_API RN_MUST_CHECK int rn_try_select(struct rn_case *cases, size_t count);
 }
 #endif
 
+// Not every program uses every function of a typed channel.
+#define RN_UNUSED_ __attribute__((unused))
+
 /**
  * Defines a channel type of its own for elements of a type, so that the compiler sees what goes in
  * and out: after RN_CHAN_DEFINE(ints, int) there are
@@ -245,9 +248,11 @@ RN_API RN_MUST_CHECK int rn_try_select(struct rn_case *cases, size_t count);
  *
  * which are the functions above. ints_chan() gives the channel for those that are missing here.
  */
+// A type and a name stand in no parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define RN_CHAN_DEFINE(name, type)                                                                 \
     typedef struct name name;                                                                      \
-    RN_MUST_CHECK static inline int name##_new(size_t capacity, name **ret_chan)                   \
+    RN_UNUSED_ RN_MUST_CHECK static inline int name##_new(size_t capacity, name **ret_chan)        \
     {                                                                                              \
         rn_chan *rn_made_;                                                                         \
         int rn_r_ = rn_chan_new(sizeof(type), capacity, &rn_made_);                                \
@@ -255,50 +260,52 @@ RN_API RN_MUST_CHECK int rn_try_select(struct rn_case *cases, size_t count);
             *ret_chan = (name *)rn_made_;                                                          \
         return rn_r_;                                                                              \
     }                                                                                              \
-    static inline rn_chan *name##_chan(name *chan)                                                 \
+    RN_UNUSED_ static inline rn_chan *name##_chan(name *chan)                                      \
     {                                                                                              \
         return (rn_chan *)chan;                                                                    \
     }                                                                                              \
-    static inline void name##_free(name *chan)                                                     \
+    RN_UNUSED_ static inline void name##_free(name *chan)                                          \
     {                                                                                              \
         rn_chan_free((rn_chan *)chan);                                                             \
     }                                                                                              \
-    RN_MUST_CHECK static inline int name##_send(rn_context *ctx, name *chan, type elem)            \
+    RN_UNUSED_ RN_MUST_CHECK static inline int name##_send(rn_context *ctx, name *chan, type elem) \
     {                                                                                              \
         return rn_chan_send(ctx, (rn_chan *)chan, &elem);                                          \
     }                                                                                              \
-    RN_MUST_CHECK static inline int name##_recv(rn_context *ctx, name *chan, type *ret_elem)       \
+    RN_UNUSED_ RN_MUST_CHECK static inline int name##_recv(rn_context *ctx, name *chan,            \
+                                                           type *ret_elem)                         \
     {                                                                                              \
         return rn_chan_recv(ctx, (rn_chan *)chan, ret_elem);                                       \
     }                                                                                              \
-    RN_MUST_CHECK static inline int name##_try_send(name *chan, type elem)                         \
+    RN_UNUSED_ RN_MUST_CHECK static inline int name##_try_send(name *chan, type elem)              \
     {                                                                                              \
         return rn_chan_try_send((rn_chan *)chan, &elem);                                           \
     }                                                                                              \
-    RN_MUST_CHECK static inline int name##_try_recv(name *chan, type *ret_elem)                    \
+    RN_UNUSED_ RN_MUST_CHECK static inline int name##_try_recv(name *chan, type *ret_elem)         \
     {                                                                                              \
         return rn_chan_try_recv((rn_chan *)chan, ret_elem);                                        \
     }                                                                                              \
-    static inline void name##_close(name *chan)                                                    \
+    RN_UNUSED_ static inline void name##_close(name *chan)                                         \
     {                                                                                              \
         rn_chan_close((rn_chan *)chan);                                                            \
     }                                                                                              \
-    static inline size_t name##_len(const name *chan)                                              \
+    RN_UNUSED_ static inline size_t name##_len(const name *chan)                                   \
     {                                                                                              \
         return rn_chan_len((const rn_chan *)chan);                                                 \
     }                                                                                              \
-    static inline size_t name##_cap(const name *chan)                                              \
+    RN_UNUSED_ static inline size_t name##_cap(const name *chan)                                   \
     {                                                                                              \
         return rn_chan_cap((const rn_chan *)chan);                                                 \
     }                                                                                              \
-    static inline struct rn_case name##_case_send(name *chan, const type *elem)                    \
+    RN_UNUSED_ static inline struct rn_case name##_case_send(name *chan, const type *elem)         \
     {                                                                                              \
         return rn_case_send((rn_chan *)chan, elem);                                                \
     }                                                                                              \
-    static inline struct rn_case name##_case_recv(name *chan, type *ret_elem)                      \
+    RN_UNUSED_ static inline struct rn_case name##_case_recv(name *chan, type *ret_elem)           \
     {                                                                                              \
         return rn_case_recv((rn_chan *)chan, ret_elem);                                            \
     }                                                                                              \
     typedef struct name name
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif

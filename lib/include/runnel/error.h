@@ -31,8 +31,11 @@
 extern "C" {
 #endif
 
+/** A function that leaves the library. */
 #define RN_API __attribute__((visibility("default")))
+/** A function whose result the compiler wants looked at. */
 #define RN_MUST_CHECK __attribute__((warn_unused_result))
+/** A function whose arguments are checked against its text, as printf's; both counted from 1. */
 #define RN_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /** Runs fn(&variable) when the variable goes out of scope; the variable is declared with a value.

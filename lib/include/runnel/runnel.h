@@ -1,4 +1,6 @@
-/** \file librunnel, the whole: Go's concurrency patterns on pthreads. */
+/** \file
+ * librunnel, the whole: Go's concurrency patterns on pthreads.
+ */
 #ifndef RUNNEL_RUNNEL_H
 #define RUNNEL_RUNNEL_H
 
@@ -6,8 +8,10 @@
 #include <runnel/clock.h>
 #include <runnel/context.h>
 #include <runnel/error.h>
+#include <runnel/fan.h>
 #include <runnel/group.h>
 #include <runnel/limiter.h>
+#include <runnel/pipeline.h>
 #include <runnel/semaphore.h>
 #include <runnel/service.h>
 #include <runnel/sync.h>

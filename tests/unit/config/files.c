@@ -51,7 +51,7 @@ const char *files_write(const char *name, const char *text, unsigned mode)
     return path;
 }
 
-static const char *const builtins[] = {"echo", "noop", "sleep", "fail", NULL};
+static const char *const builtins[] = {"echo", "noop", "sleep", "fail", "primes", "double", NULL};
 
 struct loaded files_load(const char *path, const char *const *overrides, bool check_commands)
 {

@@ -21,7 +21,7 @@ struct loaded {
     size_t fault_count;
 };
 
-/** Loads a file with the built-ins echo, noop, sleep and fail. overrides: NULL-terminated, or NULL.
+/** Loads a file with the built-ins of the product. overrides: NULL-terminated, or NULL.
  */
 struct loaded files_load(const char *path, const char *const *overrides, bool check_commands);
 /** Writes text as test.conf and loads it, without looking for the commands. */

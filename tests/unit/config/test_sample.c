@@ -41,8 +41,8 @@ static void sample_is_right_and_its_programs_exist(void **state)
     }
 
     assert_string_equal(loaded.config->listen_text, "127.0.0.1:7733");
-    static const char *const kinds[] = {"echo",     "noop",     "sleep", "fail",
-                                        "checksum", "compress", "sort"};
+    static const char *const kinds[] = {"echo",   "noop",     "sleep",    "fail", "primes",
+                                        "double", "checksum", "compress", "sort"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         assert_non_null(config_kind_find(loaded.config, kinds[i]));
     const struct config_queue *blog = config_queue_find(loaded.config, "blog");

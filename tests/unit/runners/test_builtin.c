@@ -18,15 +18,15 @@ static size_t check(const char *builtin, const char *args, struct args_fault *re
     return count;
 }
 
-static void the_table_has_four_names(void **state)
+static void the_table_has_six_names(void **state)
 {
     (void)state;
     const char *const *names = runner_builtins();
-    static const char *const wanted[] = {"echo", "noop", "sleep", "fail"};
+    static const char *const wanted[] = {"echo", "noop", "sleep", "fail", "primes", "double"};
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 6; i++)
         assert_string_equal(names[i], wanted[i]);
-    assert_null(names[4]);
+    assert_null(names[6]);
 }
 
 static void echo_answers_its_args_byte_for_byte(void **state)
@@ -180,6 +180,21 @@ static void bad_args_are_told_by_their_place(void **state)
         {"fail", "{\"times\":\"1\"}", "#/args/times", "integer"},
         {"fail", "{\"time\":1}", "#/args/time", "did you mean 'times'?"},
         {"fail", "1", "#/args", "must be an object"},
+        {"primes", "[20]", "#/args", "must be an object"},
+        {"primes", "{\"limit\":1}", "#/args/limit", "must be an integer from 2 to 50000"},
+        {"primes", "{\"limit\":50001}", "#/args/limit", "must be an integer from 2 to 50000"},
+        {"primes", "{\"limit\":20.0}", "#/args/limit", "must be an integer"},
+        {"primes", "{\"limit\":\"20\"}", "#/args/limit", "must be an integer"},
+        {"primes", "{\"limits\":20}", "#/args/limits", "did you mean 'limit'?"},
+        {"double", "100", "#/args", "must be an object"},
+        {"double", "{\"count\":0}", "#/args/count", "must be an integer from 1 to 1000"},
+        {"double", "{\"count\":1001}", "#/args/count", "must be an integer from 1 to 1000"},
+        {"double", "{\"error_rate\":-0.1}", "#/args/error_rate", "must be a number from 0 to 1"},
+        {"double", "{\"error_rate\":1.1}", "#/args/error_rate", "must be a number from 0 to 1"},
+        {"double", "{\"error_rate\":\"0.1\"}", "#/args/error_rate", "must be a number"},
+        {"double", "{\"processors\":0}", "#/args/processors", "must be an integer from 1 to 16"},
+        {"double", "{\"processors\":17}", "#/args/processors", "must be an integer from 1 to 16"},
+        {"double", "{\"counts\":1}", "#/args/counts", "did you mean 'count'?"},
     };
     // clang-format on
     struct args_fault faults[4];
@@ -191,6 +206,8 @@ static void bad_args_are_told_by_their_place(void **state)
         assert_contains(faults[0].detail, rows[i].detail);
     }
     assert_int_equal(check("fail", "{\"times\":-1,\"message\":2,\"x\":3}", faults), 3);
+    assert_int_equal(
+        check("double", "{\"count\":-1,\"error_rate\":2,\"processors\":0,\"x\":1}", faults), 4);
 }
 
 static void good_args_have_no_fault(void **state)
@@ -206,6 +223,14 @@ static void good_args_have_no_fault(void **state)
     assert_int_equal(check("fail", "{}", faults), 0);
     assert_int_equal(check("fail", "{\"message\":null,\"times\":null}", faults), 0);
     assert_int_equal(check("fail", "{\"message\":\"\",\"times\":3}", faults), 0);
+    assert_int_equal(check("primes", "null", faults), 0);
+    assert_int_equal(check("primes", "{\"limit\":null}", faults), 0);
+    assert_int_equal(check("primes", "{\"limit\":2}", faults), 0);
+    assert_int_equal(check("primes", "{\"limit\":50000}", faults), 0);
+    assert_int_equal(check("double", "null", faults), 0);
+    assert_int_equal(check("double", "{\"count\":1,\"error_rate\":0,\"processors\":1}", faults), 0);
+    assert_int_equal(
+        check("double", "{\"count\":1000,\"error_rate\":1.0,\"processors\":16}", faults), 0);
 }
 
 static void args_that_no_longer_fit_are_refused_at_the_start(void **state)
@@ -226,7 +251,7 @@ static void args_that_no_longer_fit_are_refused_at_the_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table_has_four_names),
+        cmocka_unit_test(the_table_has_six_names),
         cmocka_unit_test(echo_answers_its_args_byte_for_byte),
         cmocka_unit_test(echo_without_memory_fails_and_may_be_retried),
         cmocka_unit_test(noop_answers_null_to_anything),
