@@ -375,7 +375,7 @@ static void run(rn_context *context, struct task *task, struct outcome *outcome)
     slots_give(slots, slot);
 }
 
-void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
+int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
 {
     struct queue *queue = arg;
     struct task *task = task_arg;
@@ -385,7 +385,7 @@ void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
     task->kind = config_kind_find(queue->engine->config, task->record.kind);
     if (task->kind == NULL) {
         hold(task);
-        return;
+        return 0;
     }
     int r = task->record.args_in_store ? load_args(task) : 0;
     if (r == 0)
@@ -399,7 +399,7 @@ void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
                      rn_strerror(r));
         finish(task, decide(task, 0, &outcome), &outcome);
         outcome_fini(&outcome);
-        return;
+        return 0;
     }
 
     r = task->kind->retry_if_interrupted ? 0 : store_start_record(task);
@@ -415,6 +415,7 @@ void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
     if (leave(task))
         finish(task, decide(task, cause, &outcome), &outcome);
     outcome_fini(&outcome);
+    return 0;
 }
 
 void attempt_give_up(struct task *task)

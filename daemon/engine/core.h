@@ -89,8 +89,8 @@ void engine_each_queue(struct engine *engine, void (*fn)(struct queue *queue, vo
 int engine_event(void *arg, struct store_event *event);
 
 /** rn_service's run_fn: one attempt of one task, from the look at its kind to the submit of its
- * end. */
-void attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task);
+ * end, which tells how it went: so always 0. */
+int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task);
 /** Records for a worker that was given up what a drain records. */
 void attempt_give_up(struct task *task);
 

@@ -12,6 +12,7 @@
 #include <runnel/group.h>
 #include <runnel/limiter.h>
 #include <runnel/pipeline.h>
+#include <runnel/pool.h>
 #include <runnel/semaphore.h>
 #include <runnel/service.h>
 #include <runnel/sync.h>
