@@ -1,6 +1,10 @@
 /** \file
  * A group of threads that stand for one thing: the first error ends the context of all of them
  * (Go: golang.org/x/sync/errgroup).
+ *
+ * Which to pick: a group, where a handful of different things run at once, each in a thread of its
+ * own; pool.h, where many short functions share a number of threads; service.h, where all tasks
+ * are of one sort.
  */
 #ifndef RUNNEL_GROUP_H
 #define RUNNEL_GROUP_H
