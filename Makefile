@@ -85,8 +85,10 @@ help: ## this list
 # Packages. What a target needs is installed before the first object is compiled: everything compiled depends on .flags.
 
 package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
-    $(if $(filter check check-unit check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
-    $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench)
+    $(if $(filter check check-unit check-examples check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
+    $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench) \
+    $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate,$(MAKECMDGOALS)),check) \
+    $(if $(filter docs,$(MAKECMDGOALS)),docs)
 
 .PHONY: packages
 packages:
@@ -101,6 +103,8 @@ $(BUILD)/daemon/%.o: flags = -fPIE -DRUNNEL_VERSION='"$(VERSION)"' -Ilib/include
 $(BUILD)/tests/unit/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -I$(<D)
 $(BUILD)/tests/unit/lib/%.o: flags = -fPIE -Ilib/include -Ilib/src -Itests/unit
 $(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration
+$(BUILD)/tests/bench/lib/%.o: flags = -fPIE -Ilib/include -Itests/bench
+$(BUILD)/tests/examples/%.o: flags = -fPIE -Ilib/include
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
@@ -133,6 +137,9 @@ $(BUILD)/librunnel.so: $(lib_objects) lib/src/runnel.map $(BUILD)/librunnel.memb
 	$(CC) -shared -pthread $(CFLAGS) $(sanitize) -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),,-Wl,-z,defs) \
 	    -Wl,-soname,librunnel.so.0 -Wl,--version-script=lib/src/runnel.map $(LDFLAGS) -o $@ $(lib_objects) $(libs_lib)
 	@ln -sf librunnel.so $@.0
+
+.PHONY: lib
+lib: $(BUILD)/librunnel.a $(BUILD)/librunnel.so ## the library alone; needs a C compiler and make, and none of the daemon's packages
 
 define layer_rules
 objects_$(1) := $(call objects_of,daemon/$(1)/*.c)
@@ -182,12 +189,23 @@ $(integration_tools): $(BUILD)/%: $(BUILD)/%.o
 $(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) | $(integration_tools)
 	$(link) -o $@ $^ -lcmocka -lcurl -ljansson -lsqlite3
 
-# Those that are shell scripts stand beside the programs.
-integration_scripts := $(patsubst %,$(BUILD)/%,$(wildcard tests/integration/test_*.sh))
+# Those that are shell scripts stand beside the programs. The one that installs the library builds it by itself, so a sanitizer
+# would change nothing.
+integration_scripts := $(patsubst %,$(BUILD)/%,$(filter-out $(if $(SAN),%/test_install.sh),$(wildcard tests/integration/test_*.sh)))
 $(integration_scripts): $(BUILD)/%: %
 	@mkdir -p $(@D)
 	@install -m 755 $< $@
 integration_tests += $(integration_scripts)
+
+# What the library's examples print, and the code of its guide.
+example_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/examples/*.c))
+$(example_programs): $(BUILD)/%: $(BUILD)/%.o $(below_lib)
+	$(link) -o $@ $^ -lcmocka $(libs_lib)
+example_scripts := $(patsubst %,$(BUILD)/%,$(wildcard tests/examples/test_*.sh))
+$(example_scripts): $(BUILD)/%: % | $(examples) $(example_programs)
+	@mkdir -p $(@D)
+	@install -m 755 $< $@
+example_tests := $(example_scripts) $(filter $(BUILD)/tests/examples/test_%,$(example_programs))
 
 # The daemon once more, with built-ins that misbehave; there are no hooks for them in the product.
 test_daemon_objects := $(call objects_of,tests/integration/daemon/*.c)
@@ -196,21 +214,25 @@ $(BUILD)/tests/runneld: $(main_object) $(test_daemon_objects) $(below_api)
 	$(link) -o $@ $^ $(libs_api)
 
 daemons := $(if $(main_object),$(BUILD)/runneld $(BUILD)/tests/runneld)
-valgrind := valgrind --quiet --suppressions=tests/unit/valgrind.supp --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
+valgrind := valgrind --quiet --suppressions=$(abspath tests/unit/valgrind.supp) --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
     --fair-sched=yes --num-callers=24 --child-silent-after-fork=yes
 
 # The processors, unless JOBS says otherwise.
 JOBS := $(shell nproc)
 chosen = $(if $(TESTS),$(foreach test,$(1),$(if $(findstring $(TESTS),$(test)),$(test))),$(1))
 run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
-    RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
+    RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' CC='$(CC)' \
+    JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
 
-.PHONY: check check-unit check-integration check-long valgrind
-check: $(call chosen,$(unit_tests)) $(call chosen,$(integration_tests)) $(daemons) ## unit, then integration tests
-	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(integration_tests))
+.PHONY: check check-unit check-examples check-integration check-long valgrind
+check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) ## unit, then example and integration tests
+	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(example_tests) $(integration_tests))
 
 check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
 	@$(run_tests) $(call chosen,$(unit_tests))
+
+check-examples: $(call chosen,$(example_tests)) ## the library's examples and its guide alone
+	@$(run_tests) $(call chosen,$(example_tests))
 
 check-integration: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests alone
 	@$(run_tests) $(call chosen,$(integration_tests))
@@ -218,20 +240,49 @@ check-integration: $(call chosen,$(integration_tests)) $(daemons) ## the integra
 check-long: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests with many more rounds
 	@RUNNEL_LONG=1 TEST_TIMEOUT=3600 $(run_tests) $(call chosen,$(integration_tests))
 
-valgrind: $(call chosen,$(unit_tests)) ## the unit tests under valgrind
-	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests))
+valgrind: $(call chosen,$(unit_tests) $(example_tests)) ## the unit tests and the examples under valgrind
+	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests) $(example_tests))
 
-.PHONY: bench
+# What the library's unit tests reach of it. An assertion that holds has a branch that nothing takes.
+gcovr = gcovr --root . --object-directory $(BUILD)/coverage/lib/src --filter lib/src/ --exclude-unreachable-branches \
+    --exclude-branches-by-pattern '.*RN_ASSERT.*' --html-details $(BUILD)/coverage/html/index.html --txt $(BUILD)/coverage/report.txt \
+    --fail-under-line 95 --fail-under-branch 85
+.PHONY: coverage mutate
+coverage: packages ## line and branch coverage of lib/src: at least 95 and 85 percent
+	@mkdir -p $(BUILD)/coverage/html
+	@find $(BUILD)/coverage -name '*.gcda' -delete
+	@$(MAKE) -s BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' TESTS=unit/lib check-unit
+	@$(gcovr) || result=$$?; cat $(BUILD)/coverage/report.txt; exit $${result:-0}
+
+mutate: packages ## seeded faults in lib/src: does a unit test fail for each?
+	@BUILD='$(BUILD)' CC='$(CC)' JOBS=$(JOBS) tests/mutate/run.sh $(TESTS)
+
+# What the script compiles and links with.
+.PHONY: print-lib-flags print-wrap
+print-lib-flags:
+	@echo '$(dialect) -O1 -g -DRN_DEBUG -fPIC -fvisibility=hidden -Ilib/include -Ilib/src -w'
+print-wrap:
+	@echo '$(wrap)'
+
+bench_lib_objects := $(call objects_of,tests/bench/lib/*.c)
+$(BUILD)/tests/bench/lib/bench: $(bench_lib_objects) $(below_lib)
+	$(link) -o $@ $^ $(libs_lib)
+
+.PHONY: bench bench-lib
 bench: $(products) ## how fast it is, as ratios against what runs beside it
 	@BUILD='$(BUILD)' CC='$(CC)' tests/bench/run.sh
+
+bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go and beside bare threads, on one processor and on two
+	@.ci/packages.sh bench-lib || echo 'The figures of what is missing are left out.' >&2
+	@BUILD='$(BUILD)' tests/bench/lib/run.sh
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Lint
 
 lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c tests/unit/*.c tests/unit/*/*.c \
-    tests/integration/*.c tests/integration/*/*.c))
+    tests/integration/*.c tests/integration/*/*.c tests/bench/lib/*.c tests/examples/*.c))
 lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h tests/unit/*.h tests/unit/*/*.h \
-    tests/integration/*.h))
+    tests/integration/*.h tests/bench/lib/*.h))
 
 .PHONY: lint format
 lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppcheck, include directions, banned functions
@@ -239,6 +290,15 @@ lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppc
 
 format: packages ## formats the sources in place
 	clang-format -i $(lint_sources) $(lint_headers)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Documents
+
+.PHONY: docs
+docs: packages ## the library's reference, made of its headers, in build/docs/html/
+	@mkdir -p '$(BUILD)/docs'
+	@{ cat lib/Doxyfile; echo 'PROJECT_NUMBER = $(VERSION)'; echo 'OUTPUT_DIRECTORY = $(BUILD)/docs'; } | doxygen -
+	@echo '$(BUILD)/docs/html/index.html'
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Run, install, clean
@@ -252,15 +312,22 @@ run: $(BUILD)/runneld ## starts runneld in the foreground on the sample configur
 	@exec $(BUILD)/runneld -c config/runneld.conf -o store='$(CURDIR)/$(run_folder)/runnel.db' \
 	    $(if $(PORT),-o listen='127.0.0.1:$(PORT)') 2> >(exec tee -i -a $(run_folder)/runneld.log >&2)
 
-.PHONY: install uninstall
-install: $(products) ## runneld, library, unit and sample configuration, below DESTDIR, in PREFIX (/usr/local)
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/include/runnel' \
-	    '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel'
-	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
-	install -m 644 $(BUILD)/librunnel.a '$(DESTDIR)$(PREFIX)/lib/librunnel.a'
-	install -m 644 $(BUILD)/librunnel.so '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0'
-	ln -sf librunnel.so.0 '$(DESTDIR)$(PREFIX)/lib/librunnel.so'
+.PHONY: install install-lib uninstall
+install-lib: lib ## the library alone: headers, librunnel.a, librunnel.so and runnel.pc, below DESTDIR, in PREFIX (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include/runnel'
 	install -m 644 lib/include/runnel/*.h '$(DESTDIR)$(PREFIX)/include/runnel/'
+	install -m 644 $(BUILD)/librunnel.a '$(DESTDIR)$(PREFIX)/lib/librunnel.a'
+	install -m 644 $(BUILD)/librunnel.so '$(DESTDIR)$(PREFIX)/lib/librunnel.so.$(VERSION)'
+	ln -sf librunnel.so.$(VERSION) '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0'
+	ln -sf librunnel.so.0 '$(DESTDIR)$(PREFIX)/lib/librunnel.so'
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/runnel.pc.in > '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc'
+	chmod 644 '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc'
+	@# What is in a folder of the system is found by programs when its cache says so.
+	@if test -z '$(DESTDIR)' && test -w /etc/ld.so.cache; then ldconfig; fi
+
+install: $(products) install-lib ## runneld, the library, unit and sample configuration, below DESTDIR, in PREFIX (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel'
+	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/runneld.service > '$(DESTDIR)$(unit_folder)/runneld.service'
 	chmod 644 '$(DESTDIR)$(unit_folder)/runneld.service'
 	install -m 644 systemd/runnel.sysusers '$(DESTDIR)$(users_folder)/runnel.conf'
@@ -271,9 +338,10 @@ install: $(products) ## runneld, library, unit and sample configuration, below D
 	    echo 'Start it with: systemctl enable --now runneld'; \
 	fi
 
-uninstall: ## what install put there, but neither configuration, user nor tasks
-	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(PREFIX)/lib/librunnel.a' \
-	    '$(DESTDIR)$(PREFIX)/lib/librunnel.so' '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0' \
+uninstall: ## what install and install-lib put there, but neither configuration, user nor tasks
+	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(PREFIX)/lib/librunnel.a' '$(DESTDIR)$(PREFIX)/lib/librunnel.so' \
+	    '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0' '$(DESTDIR)$(PREFIX)/lib/librunnel.so.$(VERSION)' \
+	    '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc' \
 	    '$(DESTDIR)$(unit_folder)/runneld.service' '$(DESTDIR)$(users_folder)/runnel.conf'
 	rm -rf '$(DESTDIR)$(PREFIX)/include/runnel'
 
@@ -283,4 +351,4 @@ clean: ## removes all that was built, and the store and log of make run
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
     $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
-    $(integration_support) $(integration_tools:%=%.o) $(test_daemon_objects))
+    $(integration_support) $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))

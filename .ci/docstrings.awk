@@ -1,4 +1,5 @@
-# Each public function of librunnel has a comment that says how it blocks and on which threads it may be called.
+# Each public function of librunnel has a comment that says who owns what, how it blocks, on which threads it may be called, and
+# which errors it has.
 # awk -f .ci/docstrings.awk lib/include/runnel/*.h
 FNR == 1 { comment = ""; ended = 0; in_comment = 0 }
 /^[ \t]*\/\*\*/ { comment = ""; in_comment = 1 }
@@ -11,8 +12,8 @@ in_comment { next }
     name = substr($0, RSTART, RLENGTH)
     if (ended != FNR - 1)
         fault("has no comment")
-    else if (comment !~ /\*\*Threads:\*\*/ || comment !~ /\*\*Blocking:\*\*/)
-        fault("does not say **Blocking:** and **Threads:**")
+    else if (comment !~ /\*\*Ownership:\*\*/ || comment !~ /\*\*Blocking:\*\*/ || comment !~ /\*\*Threads:\*\*/ || comment !~ /\*\*Errors:\*\*/)
+        fault("does not say **Ownership:**, **Blocking:**, **Threads:** and **Errors:**")
 }
 function fault(why) {
     printf "%s:%d: %s %s\n", FILENAME, FNR, name, why

@@ -1,21 +1,27 @@
 #!/bin/bash
-# Installs the Debian packages that a target needs: .ci/packages.sh run|check|lint|bench
+# Installs the Debian packages that a target needs: .ci/packages.sh run|check|lint|coverage|docs|bench|bench-lib
 #
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
 
 run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
-check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg procps"
+check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg procps g++ pkg-config"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck"
+coverage="$check gcovr"
+docs='doxygen'
 bench="$run libcurl4-openssl-dev beanstalkd redis-server postgresql postgresql-contrib"
+bench_lib='golang-go golang-golang-x-time-dev'
 
 case ${1-} in
 run) wanted=$run ;;
 check) wanted=$check ;;
 lint) wanted=$lint ;;
+coverage) wanted=$coverage ;;
+docs) wanted=$docs ;;
 bench) wanted=$bench ;;
+bench-lib) wanted=$bench_lib ;;
 *)
-    echo "usage: $0 run|check|lint|bench" >&2
+    echo "usage: $0 run|check|lint|coverage|docs|bench|bench-lib" >&2
     exit 64
     ;;
 esac
