@@ -10,6 +10,7 @@ request_fn call_task, call_result, call_cancel, call_retry, call_delete; // task
 request_fn call_list;                                                    // list.c
 request_fn call_queues, call_queue, call_queue_change, call_queue_pause,
     call_queue_resume;                                                              // queues.c
+request_fn call_metrics;                                                            // metrics.c
 request_fn call_stats, call_info, call_root, call_health, call_ready, call_problem; // info.c
 
 #endif

@@ -145,8 +145,11 @@ static int reap(struct connections *connections)
             continue;
         int offered = TURN_OFFERED;
         const struct buffer *answer = &connection->server->timeout_answer;
-        if (atomic_compare_exchange_strong(&connection->turn, &offered, TURN_EXPIRED))
+        if (atomic_compare_exchange_strong(&connection->turn, &offered, TURN_EXPIRED)) {
+            // Its route was found before it was offered, and stays while the turn is ours.
+            server_answered(connection->server, &connection->request, MHD_HTTP_REQUEST_TIMEOUT);
             (void)!send(connection->fd, answer->bytes, answer->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
         // libmicrohttpd reads the end of the connection and closes it.
         (void)shutdown(connection->fd, SHUT_RDWR);
         connection_no_deadline(connection);

@@ -148,6 +148,16 @@ enum connection_turn {
     TURN_EXPIRED, // it has
 };
 
+enum {
+    ROUTES_MAX = 64,        // in the table of routes.c
+    STATUS_CLASS_COUNT = 5, // 1xx to 5xx
+};
+/** How often a route was answered, for /metrics. */
+struct answer_counts {
+    _Atomic uint64_t of[STATUS_CLASS_COUNT];
+    _Atomic uint64_t of_head[STATUS_CLASS_COUNT]; // of HEAD in place of the route's GET
+};
+
 enum { LINGERING_MAX = 64 };
 /** A connection closed by us with unread data: held until the client has read the answer. */
 struct lingering {
@@ -196,9 +206,10 @@ struct server {
     _Atomic unsigned busy;          // see above
     _Atomic unsigned open_requests; // between their header and the end of their answer
     _Atomic uint64_t request_count;
-    unsigned waiting;                  // owned by the HTTP thread: requests with wait
-    rn_mutex mu;                       // rank 16; for `changed` alone
-    rn_cond changed RN_GUARDED_BY(mu); // busy or open_requests fell, while stopping
+    struct answer_counts answers[ROUTES_MAX + 1]; // the last one: of requests without a route
+    unsigned waiting;                             // owned by the HTTP thread: requests with wait
+    rn_mutex mu;                                  // rank 16; for `changed` alone
+    rn_cond changed RN_GUARDED_BY(mu);            // busy or open_requests fell, while stopping
 };
 
 /** Takes one from a counter and tells server_stop. On the HTTP thread, which outlives every such
@@ -207,5 +218,7 @@ void server_fall(struct server *server, _Atomic unsigned *counter);
 /** Takes one from busy, for a slice of a stream. Threads: any: server_stop goes on only when this
  * has let go of the server. */
 void server_release(struct server *server);
+/** The request was answered with this status. Threads: any, one a request. */
+void server_answered(struct server *server, const struct request *request, unsigned status);
 
 #endif

@@ -179,7 +179,8 @@ void call_root(struct request *request)
         "\"submit\":\"POST "
         "/v1/tasks\",\"tasks\":\"/v1/tasks\",\"task\":\"/v1/tasks/{id}\",\"result\":\"/v1/tasks/"
         "{id}/result\","
-        "\"queues\":\"/v1/queues\",\"stats\":\"/v1/stats\",\"info\":\"/v1/info\",\"health\":\"/"
+        "\"queues\":\"/v1/queues\",\"stats\":\"/v1/stats\",\"metrics\":\"/metrics\",\"info\":\"/v1/"
+        "info\",\"health\":\"/"
         "healthz\",\"ready\":\"/readyz\","
         "\"problems\":\"/problems/{code}\"}";
     struct buffer text = {.bytes = NULL};

@@ -185,13 +185,17 @@ void request_answer(struct request *request, const struct answer *answer)
         failed = request->verdict == MHD_NO;
         // Nothing was stored: then the prepared answer is the truth. Else the connection is closed
         // without one.
-        if (failed && !request->has_effect)
+        if (failed && !request->has_effect) {
             request->verdict =
                 MHD_queue_response(request->mhd, MHD_HTTP_SERVICE_UNAVAILABLE, server->no_memory);
+            server_answered(server, request, MHD_HTTP_SERVICE_UNAVAILABLE);
+        }
     } else {
         request->verdict = MHD_NO;
     }
-    if (failed)
+    if (!failed)
+        server_answered(server, request, answer->status);
+    else
         log_event(LOG_LEVEL_ERR, "answer_failed", LOG_UINT("task", request->id),
                   LOG_TEXT("error", "out of memory"));
     if (answer->text != NULL)

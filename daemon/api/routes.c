@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"POST",   "/v1/queues/{name}/resume", call_queue_resume, ROUTE_SMALL_BODY, P(PRETTY), false},
     {"GET",    "/v1/stats",               call_stats,        ROUTE_NO_BODY,    P(PRETTY), false},
     {"GET",    "/v1/info",                call_info,         ROUTE_NO_BODY,    P(PRETTY), false},
+    {"GET",    "/metrics",                call_metrics,      ROUTE_NO_BODY,    0,         false},
     {"GET",    "/",                       call_root,         ROUTE_NO_BODY,    P(PRETTY), false},
     {"GET",    "/healthz",                call_health,       ROUTE_NO_BODY,    P(PRETTY), true},
     {"GET",    "/readyz",                 call_ready,        ROUTE_NO_BODY,    P(PRETTY), false},
@@ -34,12 +35,24 @@ static const struct route routes[] = {
 };
 // clang-format on
 #undef P
+_Static_assert(sizeof(routes) / sizeof(routes[0]) <= ROUTES_MAX, "each has its counts");
 
 static const char *const parameter_names[PARAMETER_COUNT] = {
 #define PARAMETER_NAME(symbol, name) [PARAMETER_##symbol] = (name),
     PARAMETERS(PARAMETER_NAME)
 #undef PARAMETER_NAME
 };
+
+size_t routes_count(void)
+{
+    return sizeof(routes) / sizeof(routes[0]);
+}
+
+const struct route *routes_at(size_t index)
+{
+    RN_ASSERT(index < routes_count());
+    return &routes[index];
+}
 
 const char *parameter_name(enum parameter parameter)
 {
@@ -107,7 +120,7 @@ static void add_method(char *allow, const char *method)
 int routes_find(struct request *request, const char *method, const char *path,
                 const struct route **ret_route, char ret_allow[ROUTES_ALLOW_BYTES])
 {
-    const size_t count = sizeof(routes) / sizeof(routes[0]);
+    const size_t count = routes_count();
     char allow[ROUTES_ALLOW_BYTES] = "";
 
     for (size_t i = 0; i < count; i++) {

@@ -33,6 +33,10 @@ enum { ROUTES_ALLOW_BYTES = 64 };
 int routes_find(struct request *request, const char *method, const char *path,
                 const struct route **ret_route, char ret_allow[ROUTES_ALLOW_BYTES]) RN_MUST_CHECK;
 
+/** The routes in the table's order; index below routes_count(). */
+size_t routes_count(void);
+const struct route *routes_at(size_t index);
+
 /** The nearest parameter that the route takes; NULL: none is near. */
 const char *routes_near_parameter(const struct route *route, const char *name);
 const char *parameter_name(enum parameter parameter);

@@ -127,6 +127,12 @@ static rn_duration task_timeout(const struct task *task)
                                        : task->kind->timeout;
 }
 
+static struct engine_kind_counts *counts_of(const struct task *task)
+{
+    const struct engine *engine = task->queue->engine;
+    return &engine->kinds[task->kind - engine->config->kinds];
+}
+
 /* The attempt's numbers, and its context, by which a cancel reaches it. */
 static int begin(rn_context *ctx, struct task *task, unsigned worker, rn_context **ret_context)
 {
@@ -157,7 +163,9 @@ static int begin(rn_context *ctx, struct task *task, unsigned worker, rn_context
     bool is_cancelled = task->cancel_requested;
     rn_mutex_unlock(&queue->mu);
 
-    atomic_fetch_add_explicit(&queue->engine->started, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts_of(task)->started, 1, memory_order_relaxed);
+    metrics_observe(&queue->wait, (record->started_at_ms - record->queued_at_ms) * RN_MILLISECOND);
+    task->began_at = rn_now();
     if (is_cancelled)
         rn_context_cancel(context, CAUSE_CANCELLED);
     *ret_context = context;
@@ -282,20 +290,24 @@ static enum task_state decide(struct task *task, int cause, struct outcome *outc
     return TASK_RETRYING;
 }
 
-static void log_end(const struct task *task, enum task_state to)
+static void count_end(const struct task *task, enum engine_outcome outcome)
+{
+    atomic_fetch_add_explicit(&counts_of(task)->ended[outcome], 1, memory_order_relaxed);
+}
+
+static void tell_end(const struct task *task, enum task_state to)
 {
     const struct record *record = &task->record;
-    struct engine *engine = task->queue->engine;
 
     switch (to) {
     case TASK_SUCCEEDED:
-        atomic_fetch_add_explicit(&engine->succeeded, 1, memory_order_relaxed);
+        count_end(task, ENGINE_SUCCEEDED);
         log_event(LOG_LEVEL_INFO, "task_succeeded", LOG_UINT("task", record->id),
                   LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
                   LOG_INT("took_ms", record->finished_at_ms - record->started_at_ms));
         break;
     case TASK_RETRYING:
-        atomic_fetch_add_explicit(&engine->retried, 1, memory_order_relaxed);
+        count_end(task, ENGINE_RETRIED);
         log_event(LOG_LEVEL_WARN, "task_retry", LOG_UINT("task", record->id),
                   LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
                   LOG_UINT("attempt", record->attempt),
@@ -303,17 +315,17 @@ static void log_end(const struct task *task, enum task_state to)
                   LOG_TEXT("error", record->error_message.bytes));
         break;
     case TASK_QUEUED:
-        atomic_fetch_add_explicit(&engine->interrupted, 1, memory_order_relaxed);
+        count_end(task, ENGINE_INTERRUPTED);
         log_event(LOG_LEVEL_NOTICE, "task_put_back", LOG_UINT("task", record->id),
                   LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind));
         break;
     case TASK_CANCELLED:
-        atomic_fetch_add_explicit(&engine->cancelled, 1, memory_order_relaxed);
+        count_end(task, ENGINE_CANCELLED);
         log_event(LOG_LEVEL_INFO, "task_cancelled", LOG_UINT("task", record->id),
                   LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind));
         break;
     default:
-        atomic_fetch_add_explicit(&engine->failed, 1, memory_order_relaxed);
+        count_end(task, ENGINE_FAILED);
         log_event(LOG_LEVEL_WARN, "task_failed", LOG_UINT("task", record->id),
                   LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
                   LOG_UINT("attempt", record->attempt), LOG_TEXT("code", record->error_code),
@@ -326,7 +338,7 @@ static void finish(struct task *task, enum task_state to, struct outcome *outcom
 {
     take_outcome(&task->record, outcome);
     task->record.finished_at_ms = rn_wall_ms();
-    log_end(task, to);
+    tell_end(task, to);
     memset(&task->op, 0, sizeof(task->op));
     task->op.type = STORE_FINISH;
     task->op.finish.record = &task->record;
@@ -411,6 +423,7 @@ int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
         outcome_fail(&outcome, "not-started", true, "the start could not be stored: %s",
                      rn_strerror(r));
 
+    metrics_observe(&counts_of(task)->run, rn_now() - task->began_at);
     int cause = rn_context_cause(context);
     if (leave(task))
         finish(task, decide(task, cause, &outcome), &outcome);

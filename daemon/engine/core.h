@@ -76,8 +76,11 @@ struct engine {
     struct task *withdrawn; // owned by the store's thread: out of their windows by the group that
                             // is being written
 
-    _Atomic uint64_t started, succeeded, failed, cancelled, retried, interrupted;
+    struct engine_kind_counts *kinds; // set once: of each kind of config, in its order
 };
+
+/** The bounds of wait and run: from what runs at once to what takes hours. */
+extern const struct metrics_bounds engine_bounds;
 
 /** The queue of this name; makes an unconfigured one where `make` is set. NULL: none, or no memory.
  */

@@ -6,6 +6,12 @@
 
 #include "engine/core.h"
 
+const struct metrics_bounds engine_bounds = {
+    .count = 14,
+    .upper = {RN_MILLISECOND, 5 * RN_MILLISECOND, 25 * RN_MILLISECOND, 100 * RN_MILLISECOND,
+              500 * RN_MILLISECOND, RN_SECOND, 5 * RN_SECOND, 15 * RN_SECOND, RN_MINUTE,
+              5 * RN_MINUTE, 15 * RN_MINUTE, RN_HOUR, 4 * RN_HOUR, 24 * RN_HOUR}};
+
 struct queue *engine_find_queue(struct engine *engine, const char *name, bool make)
 {
     struct queue *queue = NULL;
@@ -274,6 +280,18 @@ static int make_work_root(struct engine *engine, struct error *reterr)
     return 0;
 }
 
+static int make_kind_counts(struct engine *engine)
+{
+    size_t count = engine->config->kind_count;
+
+    engine->kinds = calloc(count + 1, sizeof(*engine->kinds));
+    if (engine->kinds == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        metrics_histogram_init(&engine->kinds[i].run, &engine_bounds);
+    return 0;
+}
+
 static int build(struct engine *engine, struct error *reterr)
 {
     const struct config *config = engine->config;
@@ -291,7 +309,9 @@ static int build(struct engine *engine, struct error *reterr)
     r = recover(engine, reterr);
     if (r < 0)
         return r;
-    r = rn_group_new(NULL, &engine->group);
+    r = make_kind_counts(engine);
+    if (r == 0)
+        r = rn_group_new(NULL, &engine->group);
     if (r == 0)
         r = rn_context_with_cancel(NULL, &engine->hurry);
     if (r == 0)
@@ -388,6 +408,7 @@ void engine_free(struct engine *engine)
     rn_context_unref(engine->hurry);
     schedule_fini(&engine->schedule);
     rn_mutex_fini(&engine->mu);
+    free(engine->kinds);
     free(engine->work_root);
     free(engine);
 }

@@ -117,6 +117,10 @@ struct engine_queue {
     double tokens;                     // of the rate limiter; infinite without a rate
     uint64_t states[TASK_STATE_COUNT]; // running ones are counted as running, not as queued
     size_t window;                     // tasks in memory
+    int64_t oldest_queued_at_ms; // of the first task of each priority in memory the one that was
+                                 // queued first; 0: none waits
+    const struct metrics_histogram *wait; // from when a task became queued to its start; lives as
+                                          // long as the engine
 };
 /** All queues: the configured ones in the file's order, then others. New array (free). */
 int engine_queues(struct engine *engine, struct engine_queue **ret_queues, size_t *ret_count)
@@ -153,6 +157,26 @@ struct engine_stats {
     int64_t started_at_ms;
 };
 int engine_stats(struct engine *engine, struct engine_stats *ret_stats) RN_MUST_CHECK;
+
+/** How an attempt ended. */
+enum engine_outcome {
+    ENGINE_SUCCEEDED,
+    ENGINE_FAILED,      // and is not tried again
+    ENGINE_RETRIED,     // failed, and is tried again
+    ENGINE_CANCELLED,   // while it ran
+    ENGINE_INTERRUPTED, // by a drain, and was put back
+    ENGINE_OUTCOME_COUNT,
+};
+/** What became of a kind's attempts since the start of the daemon. */
+struct engine_kind_counts {
+    _Atomic uint64_t started;
+    _Atomic uint64_t ended[ENGINE_OUTCOME_COUNT];
+    struct metrics_histogram run; // from an attempt's start to its end
+};
+/** Of the kind at this index of the configuration. Lives as long as the engine. */
+const struct engine_kind_counts *engine_kind_counts(struct engine *engine, size_t kind);
+/** How long the store's commits took. Lives as long as the engine. */
+const struct metrics_histogram *engine_commit_times(struct engine *engine);
 const char *engine_store_id(struct engine *engine);
 uint64_t engine_last_id(struct engine *engine);
 

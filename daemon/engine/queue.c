@@ -362,6 +362,7 @@ int queue_new(struct engine *engine, const char *name, const struct config_queue
     rn_mutex_init(&queue->mu, 20);
     rn_cond_init(&queue->work);
     window_init(&queue->window, QUEUE_WINDOW);
+    metrics_histogram_init(&queue->wait, &engine_bounds);
 
     int r = rn_limiter_new(RN_RATE_INFINITE, 1, &queue->limiter);
     if (r == 0 && config != NULL) {

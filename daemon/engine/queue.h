@@ -48,8 +48,9 @@ struct queue {
     unsigned workers RN_GUARDED_BY(mu);   // in force
     char rate[32] RN_GUARDED_BY(mu);      // "": none
     unsigned burst RN_GUARDED_BY(mu);
-    rn_limiter *limiter;   // set once; RN_RATE_INFINITE without a rate
-    struct store_op claim; // while refilling the store's
+    struct metrics_histogram wait; // from when a task became queued to its start
+    rn_limiter *limiter;           // set once; RN_RATE_INFINITE without a rate
+    struct store_op claim;         // while refilling the store's
 };
 
 /** config NULL: a queue that only has tasks or overrides left. */

@@ -45,7 +45,9 @@ static void describe(struct queue *queue, const struct store_queue_counts *count
     ret->overrides = queue->settings;
     ret->running = queue->running_count;
     ret->window = queue->window.count;
+    ret->oldest_queued_at_ms = window_oldest_ms(&queue->window);
     rn_mutex_unlock(&queue->mu);
+    ret->wait = &queue->wait;
     ret->tokens =
         ret->rate[0] == '\0' ? RN_RATE_INFINITE : rn_limiter_tokens_at(queue->limiter, rn_now());
     count_running(ret->states, ret->running);
@@ -237,15 +239,29 @@ int engine_stats(struct engine *engine, struct engine_stats *ret_stats)
     store_stats(engine->store, &ret_stats->store);
     ret_stats->backlog = store_backlog(engine->store);
     ret_stats->waiting = atomic_load(&engine->waiters.present);
-    ret_stats->started = atomic_load(&engine->started);
-    ret_stats->succeeded = atomic_load(&engine->succeeded);
-    ret_stats->failed = atomic_load(&engine->failed);
-    ret_stats->cancelled = atomic_load(&engine->cancelled);
-    ret_stats->retried = atomic_load(&engine->retried);
-    ret_stats->interrupted = atomic_load(&engine->interrupted);
+    for (size_t i = 0; i < engine->config->kind_count; i++) {
+        const struct engine_kind_counts *kind = &engine->kinds[i];
+        ret_stats->started += atomic_load(&kind->started);
+        ret_stats->succeeded += atomic_load(&kind->ended[ENGINE_SUCCEEDED]);
+        ret_stats->failed += atomic_load(&kind->ended[ENGINE_FAILED]);
+        ret_stats->cancelled += atomic_load(&kind->ended[ENGINE_CANCELLED]);
+        ret_stats->retried += atomic_load(&kind->ended[ENGINE_RETRIED]);
+        ret_stats->interrupted += atomic_load(&kind->ended[ENGINE_INTERRUPTED]);
+    }
     ret_stats->disk_full = store_is_full(engine->store);
     ret_stats->started_at_ms = engine->started_at_ms;
     return 0;
+}
+
+const struct engine_kind_counts *engine_kind_counts(struct engine *engine, size_t kind)
+{
+    RN_ASSERT(kind < engine->config->kind_count);
+    return &engine->kinds[kind];
+}
+
+const struct metrics_histogram *engine_commit_times(struct engine *engine)
+{
+    return store_commit_times(engine->store);
 }
 
 const char *engine_store_id(struct engine *engine)

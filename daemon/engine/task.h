@@ -46,6 +46,7 @@ struct task {
     // in flight
     const struct config_kind *kind; // set by the worker when it takes the task
     struct running running;         // guarded by the queue's lock
+    rn_time began_at;               // the attempt; the worker's
     rn_context *context; // of the attempt; guarded by the queue's lock; NULL: not started, or over
     bool cancel_requested; // guarded by the queue's lock
     bool given_up; // guarded by the queue's lock: a drain has recorded its end without its worker

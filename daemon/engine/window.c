@@ -57,6 +57,21 @@ struct task *window_first(const struct window *window)
     return NULL;
 }
 
+int64_t window_oldest_ms(const struct window *window)
+{
+    int64_t oldest_ms = 0;
+
+    for (size_t word = 0; word < WINDOW_WORDS; word++) {
+        for (uint64_t left = window->filled[word]; left != 0; left &= left - 1) {
+            size_t lane = word * 64 + (size_t)__builtin_ctzll(left);
+            int64_t queued_at_ms = window->lanes[lane].first->record.queued_at_ms;
+            if (oldest_ms == 0 || queued_at_ms < oldest_ms)
+                oldest_ms = queued_at_ms;
+        }
+    }
+    return oldest_ms;
+}
+
 static struct task *last_of(const struct window *window)
 {
     for (size_t word = WINDOW_WORDS; word-- > 0;) {

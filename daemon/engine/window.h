@@ -45,6 +45,10 @@ void window_init(struct window *window, size_t capacity);
 /** Frees every task. */
 void window_fini(struct window *window);
 
+/** When the first task of a lane became queued, the earliest over all lanes; 0: the window is
+ * empty.
+ */
+int64_t window_oldest_ms(const struct window *window);
 /** The task with this id, wherever it is; NULL: not in memory. */
 struct task *window_find(const struct window *window, uint64_t id);
 /** Whether a queued task with this key belongs into memory. */

@@ -98,6 +98,7 @@ static void count_commit(struct writer *writer, rn_duration length)
 {
     struct commit_stats *stats = &writer->stats;
     rn_duration us = length / RN_MICROSECOND;
+    metrics_observe(&stats->times, length);
     rn_mutex_lock(&stats->mu);
     stats->lengths_us[stats->commits % COMMITS_KEPT] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
     stats->commits++;

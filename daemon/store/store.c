@@ -356,6 +356,7 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
     struct store_stats stats = {0};
     uint32_t lengths_us[COMMITS_KEPT];
     struct statvfs disk = {0};
+    struct stat ballast = {0};
 
     rn_mutex_lock(&commits->mu);
     stats.commits = commits->commits;
@@ -376,7 +377,15 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
     stats.database_bytes = file_bytes(store->path);
     if (statvfs(store->directory, &disk) == 0)
         stats.free_disk_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    // Its descriptor is set before the threads start and closed after they have ended.
+    if (fstat(store->writer.disk.ballast.fd, &ballast) == 0)
+        stats.ballast_bytes = (uint64_t)ballast.st_size;
     stats.ops_waiting = inbox_count(&store->writer.inbox);
     stats.reads_waiting = readers_waiting(&store->readers);
     *ret_stats = stats;
+}
+
+const struct metrics_histogram *store_commit_times(struct store *store)
+{
+    return &store->writer.stats.times;
 }

@@ -23,6 +23,7 @@
 
 #include <runnel/context.h>
 
+#include "observe/metrics.h"
 #include "store/record.h"
 #include "store/slots.h"
 
@@ -279,10 +280,13 @@ int64_t store_next_due(struct store *store);
 
 struct store_stats {
     uint64_t database_bytes, wal_bytes, free_disk_bytes;
+    uint64_t ballast_bytes; // held back for a full disk; 0: given up, the disk is or was full
     uint64_t commits, operations, rows;
     uint64_t commit_p50_us, commit_p99_us, commit_max_us; // of the last 1,024 commits
     uint64_t ops_waiting, reads_waiting;
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);
+/** How long the commits took. Lives as long as the store. Threads: any. */
+const struct metrics_histogram *store_commit_times(struct store *store);
 
 #endif

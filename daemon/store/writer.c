@@ -15,6 +15,13 @@
 
 enum { EXIT_DATA = 65, EXIT_IO = 74, NO_MEMORY_RETRY_MS = 100 };
 
+/* From storage that syncs at once to one that stalls. */
+static const struct metrics_bounds commit_bounds = {
+    .count = 12,
+    .upper = {RN_MILLISECOND / 10, RN_MILLISECOND / 4, RN_MILLISECOND / 2, RN_MILLISECOND,
+              5 * RN_MILLISECOND / 2, 5 * RN_MILLISECOND, 10 * RN_MILLISECOND, 25 * RN_MILLISECOND,
+              50 * RN_MILLISECOND, 100 * RN_MILLISECOND, 500 * RN_MILLISECOND, 2 * RN_SECOND}};
+
 void writer_init(struct writer *writer, struct queues *queues, const struct store_options *options)
 {
     memset(writer, 0, sizeof(*writer));
@@ -26,6 +33,7 @@ void writer_init(struct writer *writer, struct queues *queues, const struct stor
     writer->disk.looked_at = -RN_HOUR; // long ago
     inbox_init(&writer->inbox);
     rn_mutex_init(&writer->stats.mu, 35);
+    metrics_histogram_init(&writer->stats.times, &commit_bounds);
 }
 
 void writer_fini(struct writer *writer)

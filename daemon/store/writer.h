@@ -10,6 +10,7 @@
 #ifndef STORE_WRITER_H
 #define STORE_WRITER_H
 
+#include "observe/metrics.h"
 #include "store/ballast.h"
 #include "store/inbox.h"
 #include "store/queues.h"
@@ -50,6 +51,7 @@ struct commit_stats {
     uint64_t operations RN_GUARDED_BY(mu);
     uint64_t rows RN_GUARDED_BY(mu);
     uint32_t lengths_us[COMMITS_KEPT] RN_GUARDED_BY(mu); // of the last, in a ring
+    struct metrics_histogram times;                      // of all; read without the lock
 };
 
 /** The state of log, free pages and disk. */

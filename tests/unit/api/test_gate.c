@@ -358,8 +358,9 @@ static void paths_and_methods_are_known_or_refused(void **state)
 static void head_is_get_without_a_body(void **state)
 {
     struct rig *rig = *state;
-    static const char *const paths[] = {"/healthz",  "/readyz",    "/",         "/v1/info",
-                                        "/v1/stats", "/v1/queues", "/v1/tasks", "/problems/busy"};
+    static const char *const paths[] = {"/healthz",  "/readyz",        "/",
+                                        "/v1/info",  "/v1/stats",      "/v1/queues",
+                                        "/v1/tasks", "/problems/busy", "/metrics"};
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         int fd = client_connect(rig);

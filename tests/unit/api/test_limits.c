@@ -84,6 +84,11 @@ static void a_slow_body_is_answered_408(void **state)
         (void)close(fd);
     }
     assert_int_equal(fake_task_count(rig->engine), 0);
+    struct reply metrics = request(rig, "GET", "/metrics", NULL, NULL);
+    assert_non_null(strstr(
+        metrics.body,
+        "\nrunnel_http_requests_total{method=\"POST\",route=\"/v1/tasks\",code=\"4xx\"} 2\n"));
+    reply_fini(&metrics);
 }
 
 static void a_stream_may_go_on_as_long_as_lines_come(void **state)

@@ -440,6 +440,33 @@ static void stats_and_info_say_what_there_is(void **state)
     reply_fini(&reply);
 }
 
+static void metrics_are_told_as_text(void **state)
+{
+    struct rig *rig = *state;
+
+    struct reply none = request(rig, "GET", "/v1/nothing", NULL, NULL);
+    struct reply reply = request(rig, "GET", "/metrics", NULL, NULL);
+
+    assert_int_equal(none.status, 404);
+    assert_int_equal(reply.status, 200);
+    char *type = reply_field(&reply, "Content-Type");
+    assert_string_equal(type, "text/plain; version=0.0.4; charset=utf-8");
+    free(type);
+    static const char *const lines[] = {
+        "\n# TYPE runnel_tasks gauge\nrunnel_tasks{queue=\"default\",state=\"scheduled\"} 0\n",
+        "\nrunnel_backlog_tasks 7\n",
+        "\nrunnel_attempts_started_total{kind=\"copy\"} 0\n",
+        "\nrunnel_attempts_ended_total{kind=\"echo\",outcome=\"interrupted\"} 0\n",
+        "\nrunnel_queue_rate_per_second{queue=\"mail\"} 10\n",
+        "\nrunnel_store_commit_seconds_count 0\n",
+        "\nrunnel_http_requests_total{method=\"none\",route=\"none\",code=\"4xx\"} 1\n",
+        "\nprocess_start_time_seconds 1764000000.000000\n"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        assert_non_null(strstr(reply.body, lines[i]));
+    reply_fini(&none);
+    reply_fini(&reply);
+}
+
 int main(void)
 {
 #define ON_RIG(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
@@ -456,6 +483,7 @@ int main(void)
         ON_RIG(a_full_list_ends_before_it_is_too_large),
         ON_RIG(queues_are_told_and_changed),
         ON_RIG(stats_and_info_say_what_there_is),
+        ON_RIG(metrics_are_told_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

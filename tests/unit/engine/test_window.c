@@ -329,12 +329,43 @@ static void without_memory_a_task_stays_behind_the_frontier(void **state)
     queue_free(queue);
 }
 
+static void the_oldest_is_sought_among_the_first_of_each_priority(void **state)
+{
+    (void)state;
+    static const struct {
+        struct queue_key key;
+        int64_t queued_at_ms, oldest_ms; // the oldest once it is there
+    } rows[] = {{{0, 5}, 500, 500},    {{0, 6}, 100, 500},   {{7, 8}, 600, 500},
+                {{-100, 4}, 400, 400}, {{100, 9}, 300, 300}, {{0, 3}, 700, 300}};
+    struct queue *queue = NULL;
+    assert_int_equal(queue_new(NULL, "q", NULL, &queue), 0);
+    window_move_frontier(&queue->window, false, (struct queue_key){0});
+    assert_int_equal(window_oldest_ms(&queue->window), 0);
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct record *record = record_of(rows[i].key);
+        record->queued_at_ms = rows[i].queued_at_ms;
+        queue_put(queue, &record);
+        assert_null(record);
+        assert_int_equal(window_oldest_ms(&queue->window), rows[i].oldest_ms);
+    }
+
+    // What is taken does not wait any more.
+    struct task *task = window_first(&queue->window);
+    assert_int_equal(task->record.id, 9);
+    window_take(&queue->window, task);
+    assert_int_equal(window_oldest_ms(&queue->window), 400);
+    task_free(queue_land(queue, 9));
+    queue_free(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_by_priority_and_then_by_id),
         cmocka_unit_test(a_full_window_drops_its_last_and_the_frontier_moves_back),
         cmocka_unit_test(without_memory_a_task_stays_behind_the_frontier),
+        cmocka_unit_test(the_oldest_is_sought_among_the_first_of_each_priority),
         cmocka_unit_test(holds_every_task_before_the_frontier_whatever_happens),
     };
     return cmocka_run_group_tests_name("window", tests, NULL, NULL);

@@ -43,6 +43,21 @@ static void give_ballast(struct fixture *fixture, struct store_event *event)
         (void)atomic_fetch_add(&fault_vfs.room, BALLAST_BYTES);
 }
 
+/* Until the ballast has this size, 20 s at most: every second the store tries to fill it again. */
+static void await_ballast(struct fixture *fixture, uint64_t bytes)
+{
+    rn_time deadline = rn_after(20 * RN_SECOND);
+    struct store_stats stats;
+
+    for (;;) {
+        store_stats(fixture->store, &stats);
+        if (stats.ballast_bytes == bytes)
+            return;
+        assert_true(rn_now() < deadline);
+        assert_int_equal(rn_sleep(NULL, RN_MILLISECOND), 0);
+    }
+}
+
 /* Fills the disk: from here on only the ballast's room is left, and it can't be filled again. */
 static void fill_disk(struct fixture *fixture)
 {
@@ -54,6 +69,7 @@ static void fill_disk(struct fixture *fixture)
     assert_int_equal(r, -ENOSPC);
     wait_event(fixture, STORE_EVENT_SPACE, true);
     assert_true(store_is_full(fixture->store));
+    await_ballast(fixture, 0);
 }
 
 static void make_room(struct fixture *fixture)
@@ -63,6 +79,7 @@ static void make_room(struct fixture *fixture)
     fault_reset();
     wait_event(fixture, STORE_EVENT_SPACE, false);
     assert_false(store_is_full(fixture->store));
+    await_ballast(fixture, BALLAST_BYTES);
 }
 
 static void on_a_full_disk_puts_are_refused_and_ends_are_stored(void **state)

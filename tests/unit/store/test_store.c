@@ -413,6 +413,12 @@ static void an_array_above_a_groups_size_is_one_transaction(void **state)
 
     store_stats(fixture->store, &after);
     assert_int_equal(after.commits - before.commits, 1);
+    const struct metrics_histogram *times = store_commit_times(fixture->store);
+    uint64_t timed = 0;
+    for (size_t i = 0; i <= times->bounds->count; i++)
+        timed += atomic_load(&times->buckets[i]);
+    assert_int_equal(timed, after.commits);
+    assert_true(atomic_load(&times->sum_us) > 0);
     assert_true(after.commit_max_us >= after.commit_p50_us);
     assert_true(after.database_bytes > 0);
     assert_true(after.free_disk_bytes > 0);
