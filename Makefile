@@ -87,7 +87,7 @@ help: ## this list
 package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
     $(if $(filter check check-unit check-examples check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
     $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench) \
-    $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate,$(MAKECMDGOALS)),check) \
+    $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate model,$(MAKECMDGOALS)),check) \
     $(if $(filter docs,$(MAKECMDGOALS)),docs)
 
 .PHONY: packages
@@ -256,6 +256,10 @@ coverage: packages ## line and branch coverage of lib/src: at least 95 and 85 pe
 
 mutate: packages ## seeded faults in lib/src: does a unit test fail for each?
 	@BUILD='$(BUILD)' CC='$(CC)' JOBS=$(JOBS) tests/mutate/run.sh $(TESTS)
+
+.PHONY: model
+model: packages ## every interleaving of small programs on channels and selects, and whether seeded faults are found
+	@BUILD='$(BUILD)' CC='$(CC)' JOBS=$(JOBS) tests/model/run.sh '$(TESTS)'
 
 # What the script compiles and links with.
 .PHONY: print-lib-flags print-wrap

@@ -36,11 +36,14 @@ enum {
     SENDERS = 1,
 };
 
+// In `waiting`, beside a bit for each list that is not empty.
+#define CLOSING 4U
+
 struct rn_chan {
     struct rni_ring ring; // set once by new; with capacity 0 only its elem_size counts
     void (*received_fn)(void *arg);
     void *received_arg;
-    _Atomic unsigned waiting; // with capacity 0: bit 1 << side; stored under mu, a hint without
+    _Atomic unsigned waiting; // with capacity 0, who waits; stored under mu, a hint without
     _Atomic bool closed;      // closing is over
     _Atomic int fd;           // the eventfd, or -1; stored under mu, once
     rn_mutex mu;              // rank 50
@@ -75,6 +78,9 @@ RN_UNCHECKED_LOCKING void rn_chan_free(rn_chan *chan)
 {
     if (chan == NULL)
         return;
+    // Who handed the last element over under the lock may still have it.
+    rn_mutex_lock(&chan->mu);
+    rn_mutex_unlock(&chan->mu);
     RN_ASSERT(chan->waiters[RECEIVERS].first_ == NULL);
     RN_ASSERT(chan->waiters[SENDERS].first_ == NULL);
     int fd = atomic_load_explicit(&chan->fd, memory_order_relaxed);
@@ -142,7 +148,7 @@ static void tell_fd_locked(rn_chan *chan)
 static void hint_locked(rn_chan *chan) RN_REQUIRES(&chan->mu);
 static void hint_locked(rn_chan *chan)
 {
-    unsigned waiting = 0;
+    unsigned waiting = chan->closing ? CLOSING : 0;
 
     for (unsigned i = 0; i < 2; i++)
         waiting |= chan->waiters[i].first_ != NULL ? 1U << i : 0;
@@ -218,7 +224,10 @@ static void serve_locked(rn_chan *chan, bool sends, struct rni_served *served)
     add_served(served, node);
 }
 
-int rni_chan_try_locked(rn_chan *chan, const struct rn_case *one, struct rni_served *served)
+// The lock that these are called with cannot be named in chan.h, where a channel is opaque.
+
+RN_UNCHECKED_LOCKING int rni_chan_try_locked(rn_chan *chan, const struct rn_case *one,
+                                             struct rni_served *served)
 {
     if (!is_buffered(chan))
         return meet_locked(chan, one, served);
@@ -228,7 +237,8 @@ int rni_chan_try_locked(rn_chan *chan, const struct rn_case *one, struct rni_ser
     return r;
 }
 
-void rni_chan_push_locked(rn_chan *chan, const struct rn_case *one, struct rn_waiter_node *node)
+RN_UNCHECKED_LOCKING void rni_chan_push_locked(rn_chan *chan, const struct rn_case *one,
+                                               struct rn_waiter_node *node)
 {
     node->source = one->elem;
     node->target = one->ret_elem;
@@ -259,7 +269,7 @@ static inline int look(const rn_chan *chan, bool sends)
     if (atomic_load_explicit(&chan->closed, memory_order_acquire))
         return -EPIPE;
     unsigned waiting = atomic_load_explicit(&chan->waiting, memory_order_acquire);
-    return (waiting & 1U << !sends) == 0 ? -EAGAIN : RNI_BUSY;
+    return (waiting & (CLOSING | 1U << !sends)) == 0 ? -EAGAIN : RNI_BUSY;
 }
 
 /* Sends if that needs neither waiting nor the lock: 0, -EAGAIN, -EPIPE, RNI_BUSY. */
@@ -422,7 +432,6 @@ RN_UNCHECKED_LOCKING void rn_chan_close(rn_chan *chan)
     rni_chan_lock(chan);
     if (chan->closing) {
         rni_chan_unlock(chan);
-        rni_chan_wait_closed(chan); // who finds it closed is to see it so
         return;
     }
     chan->closing = true;
