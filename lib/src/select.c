@@ -33,7 +33,7 @@ static unsigned random_below(unsigned n)
 /* Swaps the case that comes nth with one of those behind it, and returns it. */
 static unsigned draw(struct rn_case *cases, unsigned count, unsigned n)
 {
-    unsigned other = n + random_below(count - n);
+    unsigned other = n + 1 < count ? n + random_below(count - n) : n;
     unsigned drawn = cases[other].look_order_;
 
     cases[other].look_order_ = cases[n].look_order_;
