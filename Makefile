@@ -244,9 +244,9 @@ valgrind: $(call chosen,$(unit_tests) $(example_tests)) ## the unit tests and th
 	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests) $(example_tests))
 
 # What the library's unit tests reach of it. An assertion that holds has a branch that nothing takes.
-gcovr = gcovr --root . --object-directory $(BUILD)/coverage/lib/src --filter lib/src/ --exclude-unreachable-branches \
+gcovr = gcovr --root . --filter lib/src/ --exclude-unreachable-branches \
     --exclude-branches-by-pattern '.*RN_ASSERT.*' --html-details $(BUILD)/coverage/html/index.html --txt $(BUILD)/coverage/report.txt \
-    --fail-under-line 95 --fail-under-branch 85
+    --print-summary --fail-under-line 95 --fail-under-branch 85 $(BUILD)/coverage/lib/src
 .PHONY: coverage mutate
 coverage: packages ## line and branch coverage of lib/src: at least 95 and 85 percent
 	@mkdir -p $(BUILD)/coverage/html
