@@ -12,13 +12,6 @@ rn_pipeline *new_pipeline(void)
     return pipeline;
 }
 
-rn_chan *new_chan(size_t capacity)
-{
-    rn_chan *chan = NULL;
-    assert_int_equal(rn_chan_new(sizeof(int), capacity, &chan), 0);
-    return chan;
-}
-
 int count_up(rn_context *ctx, void *arg, rn_emitter *emitter)
 {
     (void)ctx;

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <runnel/chan.h>
 #include <runnel/pipeline.h>
+
+#include "chans.h"
 
 enum {
     LIST_MAX = 20000,
@@ -20,8 +21,6 @@ struct list {
 };
 
 rn_pipeline *new_pipeline(void);
-/** A channel of int. */
-rn_chan *new_chan(size_t capacity);
 
 /** A source: emits 0, 1, … below *(const int *)arg. */
 int count_up(rn_context *ctx, void *arg, rn_emitter *emitter);

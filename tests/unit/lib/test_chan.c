@@ -12,15 +12,9 @@
 
 #include <runnel/group.h>
 
+#include "chans.h"
 #include "fault.h"
 #include "unit.h"
-
-static rn_chan *new_chan(size_t capacity)
-{
-    rn_chan *chan = NULL;
-    assert_int_equal(rn_chan_new(sizeof(int), capacity, &chan), 0);
-    return chan;
-}
 
 static void send(rn_chan *chan, int number)
 {
@@ -255,25 +249,6 @@ static void an_unbuffered_send_meets_its_receiver(void **state)
     assert_int_equal(party_end(&receiver), 0);
     assert_int_equal(receiver.number, 8);
     rn_chan_free(chan);
-}
-
-/* Sends as soon as a receiver waits. */
-static void send_to_waiting(rn_chan *chan, int number)
-{
-    int r;
-    while ((r = rn_chan_try_send(chan, &number)) == -EAGAIN)
-        (void)sched_yield();
-    assert_int_equal(r, 0);
-}
-
-static int recv_from_waiting(rn_chan *chan)
-{
-    int r;
-    int number = -1;
-    while ((r = rn_chan_try_recv(chan, &number)) == -EAGAIN)
-        (void)sched_yield();
-    assert_int_equal(r, 0);
-    return number;
 }
 
 static void waiting_parties_are_served_by_try(void **state)

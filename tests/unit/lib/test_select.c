@@ -2,7 +2,6 @@
 #include <runnel/chan.h>
 
 #include <poll.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,14 +9,8 @@
 
 #include <runnel/group.h>
 
+#include "chans.h"
 #include "unit.h"
-
-static rn_chan *new_chan(size_t capacity)
-{
-    rn_chan *chan = NULL;
-    assert_int_equal(rn_chan_new(sizeof(int), capacity, &chan), 0);
-    return chan;
-}
 
 static void put(rn_chan *chan, int number)
 {
@@ -60,25 +53,6 @@ static void party_end(struct party *party)
     assert_int_equal(rn_group_wait(party->group), 0);
     rn_group_free(party->group);
     rn_context_unref(party->ctx);
-}
-
-/* Sends as soon as somebody waits for it on an unbuffered channel. */
-static void send_to_waiting(rn_chan *chan, int number)
-{
-    int r;
-    while ((r = rn_chan_try_send(chan, &number)) == -EAGAIN)
-        (void)sched_yield();
-    assert_int_equal(r, 0);
-}
-
-static int recv_from_waiting(rn_chan *chan)
-{
-    int number = -1;
-    int r;
-    while ((r = rn_chan_try_recv(chan, &number)) == -EAGAIN)
-        (void)sched_yield();
-    assert_int_equal(r, 0);
-    return number;
 }
 
 // ---- Without waiting
