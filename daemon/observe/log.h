@@ -15,7 +15,7 @@
 
 enum log_level { LOG_LEVEL_ERR, LOG_LEVEL_WARN, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-enum log_value_type { LOG_VALUE_TEXT, LOG_VALUE_INTEGER, LOG_VALUE_UNSIGNED };
+enum log_value_type { LOG_VALUE_TEXT, LOG_VALUE_INTEGER, LOG_VALUE_UNSIGNED, LOG_VALUE_BOOL };
 
 /** One key=value of an event. Made by the macros below; key is a literal in lower case, `task`
  * comes first where there is one. */
@@ -24,12 +24,13 @@ struct log_field {
     enum log_value_type type;
     const char *text; // NULL prints as -
     int64_t integer;
-    uint64_t number;
+    uint64_t number; // of a truth 0 or 1
 };
 
 #define LOG_TEXT(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_TEXT, .text = (v)})
 #define LOG_INT(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_INTEGER, .integer = (v)})
 #define LOG_UINT(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_UNSIGNED, .number = (v)})
+#define LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_BOOL, .number = (v)})
 
 /** Chooses where the log goes (journal or standard error) and from which level on. Once, before any
  * thread is started. */

@@ -90,10 +90,11 @@ static void values_have_their_type(void **state)
     size_t size;
     capture_start();
     log_event(LOG_LEVEL_ERR, "e", LOG_UINT("task", UINT64_MAX), LOG_INT("low", INT64_MIN),
-              LOG_TEXT("none", NULL));
+              LOG_TEXT("none", NULL), LOG_BOOL("left", true), LOG_BOOL("right", false));
     char *text = capture_end(&size);
 
-    assert_non_null(strstr(text, " task=18446744073709551615 low=-9223372036854775808 none=-\n"));
+    assert_non_null(strstr(text, " task=18446744073709551615 low=-9223372036854775808 none=- "
+                                 "left=true right=false\n"));
     free(text);
 }
 
