@@ -170,7 +170,7 @@ define unit_rules
 tests_$(1) := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/$(1)/test_*.c))
 helpers_$(1) := $(call objects_of,$(filter-out $(wildcard tests/unit/$(1)/test_*.c),$(wildcard tests/unit/$(1)/*.c)))
 $$(tests_$(1)): $(BUILD)/%: $(BUILD)/%.o $$(helpers_$(1)) $$(unit_support) $$(below_$(1))
-	$$(link) $$(wrap) -o $$@ $$^ -lcmocka $$(libs_$(1))
+	$$(link) $$(wrap) -o $$@ $$^ -lcmocka -ljansson $$(libs_$(1))
 unit_tests += $$(tests_$(1))
 endef
 unit_tests :=

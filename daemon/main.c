@@ -237,6 +237,7 @@ int main(int argc, char **argv)
         code = config_print(config, stdout) < 0 ? EX_IOERR : EX_OK;
     else {
         log_init(config->log_level);
+        log_format_set(config->log_format);
         code = serve(config, begun);
     }
     config_free(config);

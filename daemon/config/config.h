@@ -90,6 +90,8 @@ struct config {
     rn_duration keep_succeeded, keep_failed, keep_cancelled;
     uint64_t keep_count;
     enum log_level log_level;
+    enum log_format log_format;
+    bool access_log;
     struct config_queue *queues; // in the file's order
     size_t queue_count;
     struct config_kind *kinds; // in the file's order

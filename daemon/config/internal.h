@@ -23,7 +23,9 @@ enum setting_type {
     TYPE_DURATION,    // "30s", or a number of seconds
     TYPE_COUNT,       // a whole number
     TYPE_BYTES,       // "64KiB", or a number of bytes
+    TYPE_BOOL,        // true, false
     TYPE_LEVEL,       // of the log
+    TYPE_LOG_FORMAT,  // "text", "json"
     TYPE_RATE,        // "2/s"
     TYPE_NAME,        // of a built-in
     TYPE_STRINGS,     // ["/usr/bin/du", "-sk"]

@@ -196,6 +196,10 @@ static void print_top(FILE *file, const struct config *config)
             print_text(file, config->store);
         else if (setting->type == TYPE_LEVEL)
             print_text(file, log_level_name(config->log_level));
+        else if (setting->type == TYPE_LOG_FORMAT)
+            print_text(file, log_format_name(config->log_format));
+        else if (setting->type == TYPE_BOOL)
+            fputs(*(const bool *)((const char *)config + setting->offset) ? "true" : "false", file);
         else
             print_number(file, setting, (const char *)config + setting->offset);
         fputs(";\n", file);

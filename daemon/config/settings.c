@@ -215,6 +215,33 @@ static void set_level(struct loader *loader, const struct setting *setting,
         fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
 }
 
+static void set_log_format(struct loader *loader, const struct setting *setting,
+                           const struct value *value, void *object)
+{
+    static const char what[] = "\"text\" or \"json\"";
+    enum log_format *format = field_of(setting, object);
+    const char *text = settings_string(loader, setting, value, what);
+    if (text != NULL && log_format_parse(text, format) < 0)
+        fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
+}
+
+static void set_bool(struct loader *loader, const struct setting *setting,
+                     const struct value *value, void *object)
+{
+    bool *field = field_of(setting, object);
+    char got[80];
+
+    if (value->setting == NULL && strcmp(value->text, "true") == 0)
+        *field = true;
+    else if (value->setting == NULL && strcmp(value->text, "false") == 0)
+        *field = false;
+    else if (value->setting != NULL && config_setting_type(value->setting) == CONFIG_TYPE_BOOL)
+        *field = config_setting_get_bool(value->setting) != 0;
+    else
+        fault_value(loader, setting, value, "must be true or false, not %s",
+                    shown(value, got, sizeof(got)));
+}
+
 /* Splits "127.0.0.1:80" and "[::1]:80". */
 static bool split_address(const char *text, char host[static 64], uint16_t *ret_port)
 {
@@ -368,7 +395,9 @@ void setting_set(struct loader *loader, const struct setting *setting, const str
         [TYPE_DURATION] = set_duration,
         [TYPE_COUNT] = set_count,
         [TYPE_BYTES] = set_bytes,
+        [TYPE_BOOL] = set_bool,
         [TYPE_LEVEL] = set_level,
+        [TYPE_LOG_FORMAT] = set_log_format,
         [TYPE_RATE] = set_rate,
         [TYPE_NAME] = kind_set_builtin,
         [TYPE_STRINGS] = kind_set_command,

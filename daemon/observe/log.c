@@ -5,11 +5,12 @@
  * of several threads never mix, so no lock is needed and no thread waits for another's terminal.
  *  2. Nothing here allocates: an event can be logged when memory is gone.
  *
- * Threads: `settings` is written by log_init before any thread is started, and only read
- * afterwards.
+ * Threads: `settings` is written by log_init before any thread is started; afterwards only `format`
+ * changes.
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,8 +28,15 @@ static const struct {
 };
 enum { LEVEL_COUNT = sizeof(levels) / sizeof(levels[0]) };
 
+static const char *const format_names[] = {
+    [LOG_FORMAT_TEXT] = "text",
+    [LOG_FORMAT_JSON] = "json",
+};
+enum { FORMAT_COUNT = sizeof(format_names) / sizeof(format_names[0]) };
+
 static struct {
     enum log_level level;
+    _Atomic int format; // enum log_format
     bool to_journal;
 } settings = {.level = LOG_LEVEL_INFO};
 
@@ -56,6 +64,31 @@ bool log_enabled(enum log_level level)
     return level <= settings.level;
 }
 
+int log_format_parse(const char *name, enum log_format *ret_format)
+{
+    RN_ASSERT(name != NULL);
+    RN_ASSERT(ret_format != NULL);
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        if (strcmp(name, format_names[i]) == 0) {
+            *ret_format = (enum log_format)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+const char *log_format_name(enum log_format format)
+{
+    RN_ASSERT((int)format >= 0 && (int)format < FORMAT_COUNT);
+    return format_names[format];
+}
+
+void log_format_set(enum log_format format)
+{
+    RN_ASSERT((int)format >= 0 && (int)format < FORMAT_COUNT);
+    atomic_store_explicit(&settings.format, (int)format, memory_order_relaxed);
+}
+
 int log_level_priority(enum log_level level)
 {
     return levels[level].priority;
@@ -65,6 +98,7 @@ void log_init(enum log_level level)
 {
     RN_ASSERT((int)level >= 0 && (int)level < LEVEL_COUNT);
     settings.level = level;
+    log_format_set(LOG_FORMAT_TEXT);
     settings.to_journal = log_journal_is_stderr();
 }
 
@@ -79,6 +113,19 @@ static void write_line(const char *bytes, size_t count)
         bytes += n;
         count -= (size_t)n;
     }
+}
+
+static void add_entry(struct log_line *line, const struct log_entry *entry)
+{
+    if (atomic_load_explicit(&settings.format, memory_order_relaxed) == LOG_FORMAT_JSON) {
+        log_json_add(line, entry);
+        return;
+    }
+    if (!settings.to_journal) { // which has a time of its own
+        log_line_add_time(line);
+        log_line_add(line, " ", 1);
+    }
+    log_text_add(line, entry);
 }
 
 void log_fields(enum log_level level, const char *event, const struct log_field *fields,
@@ -96,11 +143,7 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
 
     memcpy(bytes, message_name, offset);
     struct log_line line = {.bytes = bytes + offset, .capacity = LOG_LINE_BYTES_MAX};
-    if (!settings.to_journal) {
-        log_line_add_time(&line);
-        log_line_add(&line, " ", 1);
-    }
-    log_text_add(&line, &entry);
+    add_entry(&line, &entry);
     if (settings.to_journal && log_journal_send(&entry, bytes, offset + line.length) >= 0)
         return;
 

@@ -32,9 +32,17 @@ struct log_field {
 #define LOG_UINT(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_UNSIGNED, .number = (v)})
 #define LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_VALUE_BOOL, .number = (v)})
 
-/** Chooses where the log goes (journal or standard error) and from which level on. Once, before any
- * thread is started. */
+enum log_format {
+    LOG_FORMAT_TEXT, // key=value
+    LOG_FORMAT_JSON, // an object a line: time, level, event, then the fields with their types
+};
+
+/** Chooses where the log goes (journal or standard error) and from which level on, as text. Once,
+ * before any thread is started. */
 void log_init(enum log_level level);
+
+/** Chooses the form of the lines from now on. Threads: any. */
+void log_format_set(enum log_format format);
 
 /** Whether an event of this level would be written: to save making its fields. Threads: any. */
 bool log_enabled(enum log_level level);
@@ -56,5 +64,9 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
 /** The names err, warn, notice, info, debug. -EINVAL: no such level. */
 int log_level_parse(const char *name, enum log_level *ret_level);
 const char *log_level_name(enum log_level level);
+
+/** The names text, json. -EINVAL: no such format. */
+int log_format_parse(const char *name, enum log_format *ret_format);
+const char *log_format_name(enum log_format format);
 
 #endif

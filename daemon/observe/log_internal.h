@@ -54,6 +54,8 @@ bool log_value_is_text(const struct log_field *field);
  * capacity must be at most LOG_LINE_BYTES_MAX, of which a mark for a cut and the newline are taken.
  */
 void log_text_add(struct log_line *line, const struct log_entry *entry);
+/** A JSON object of the event. The same room is taken of the line's capacity. */
+void log_json_add(struct log_line *line, const struct log_entry *entry);
 
 /** Of syslog(3): 3 (err) to 7 (debug). */
 int log_level_priority(enum log_level level);

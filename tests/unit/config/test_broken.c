@@ -92,6 +92,10 @@ static const struct {
     {"size out of range", "max_request_memory = \"1MiB\"; #!\n", "from 4MiB to 16GiB"},
     {"unknown level", "log_level = \"verbose\"; #!\n",
      "\"err\", \"warn\", \"notice\", \"info\" or \"debug\""},
+    {"unknown format", "log_format = \"xml\"; #!\n", "must be \"text\" or \"json\", not \"xml\""},
+    {"format that is no text", "log_format = 1; #!\n", "must be \"text\" or \"json\", not 1"},
+    {"truth that is a number", "access_log = 1; #!\n", "must be true or false, not 1"},
+    {"truth that is a text", "access_log = \"true\"; #!\n", "must be true or false, not \"true\""},
     {"listen on all", "listen = \"0.0.0.0:7733\"; #!\n",
      "everybody who reaches the port could run tasks"},
     {"listen on another address", "listen = \"[2001:db8::1]:7733\"; #!\n",
@@ -433,6 +437,8 @@ static void overrides_that_are_wrong_are_told(void **state)
         {"max_request_memory=1", "max_request_memory must be a size"},
         {"listen=0.0.0.0:1", "listen can only be"},
         {"log_level=all", "log_level must be"},
+        {"log_format=", "log_format must be"},
+        {"access_log=yes", "access_log must be true or false, not \"yes\""},
         {"store=", "store must be the path of a file"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -44,6 +44,8 @@ static void empty_file_has_all_defaults(void **state)
     assert_int_equal(config->keep_cancelled, 24 * RN_HOUR);
     assert_int_equal(config->keep_count, 1000000);
     assert_int_equal(config->log_level, LOG_LEVEL_NOTICE);
+    assert_int_equal(config->log_format, LOG_FORMAT_TEXT);
+    assert_false(config->access_log);
     assert_int_equal(config->queue_count, 0);
     assert_int_equal(config->kind_count, 0);
     assert_true(config->loaded_at_ms > 0);
@@ -65,7 +67,9 @@ static void every_setting_of_the_top_is_taken(void **state)
                                       "keep_failed = \"1d12h\";\n"
                                       "keep_cancelled = \"0s\";\n"
                                       "keep_count = 0x10;\n"
-                                      "log_level = \"debug\";\n");
+                                      "log_level = \"debug\";\n"
+                                      "log_format = \"json\";\n"
+                                      "access_log = true;\n");
     const struct config *config = loaded.config;
 
     assert_string_equal(config->listen_text, "[::1]:0");
@@ -83,6 +87,8 @@ static void every_setting_of_the_top_is_taken(void **state)
     assert_int_equal(config->keep_cancelled, 0);
     assert_int_equal(config->keep_count, 16);
     assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(config->log_format, LOG_FORMAT_JSON);
+    assert_true(config->access_log);
     loaded_fini(&loaded);
 }
 
@@ -100,9 +106,11 @@ static void localhost_is_listened_on_by_number(void **state)
 static void overrides_win_over_the_file(void **state)
 {
     (void)state;
-    const char *const overrides[] = {
-        "listen=127.0.0.1:0",      "drain_timeout=5", "kill_grace=1m30s", "max_waiting=7",
-        "max_request_memory=8MiB", "log_level=err",   "store=/x/a=b.db",  NULL};
+    const char *const overrides[] = {"listen=127.0.0.1:0",      "drain_timeout=5",
+                                     "kill_grace=1m30s",        "max_waiting=7",
+                                     "max_request_memory=8MiB", "log_level=err",
+                                     "store=/x/a=b.db",         "log_format=json",
+                                     "access_log=true",         NULL};
     struct loaded loaded =
         files_load(files_write("test.conf", "max_waiting = 5; drain_timeout = \"1m\";", 0644),
                    overrides, false);
@@ -118,6 +126,8 @@ static void overrides_win_over_the_file(void **state)
     assert_int_equal(config->max_waiting, 7);
     assert_int_equal(config->max_request_memory, 8 << 20);
     assert_int_equal(config->log_level, LOG_LEVEL_ERR);
+    assert_int_equal(config->log_format, LOG_FORMAT_JSON);
+    assert_true(config->access_log);
     assert_string_equal(config->store, "/x/a=b.db");
     loaded_fini(&loaded);
 }
