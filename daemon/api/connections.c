@@ -150,6 +150,7 @@ static int reap(struct connections *connections)
             server_answered(connection->server, &connection->request, MHD_HTTP_REQUEST_TIMEOUT);
             (void)!send(connection->fd, answer->bytes, answer->length, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
+        atomic_store(&connection->is_expired, true);
         // libmicrohttpd reads the end of the connection and closes it.
         (void)shutdown(connection->fd, SHUT_RDWR);
         connection_no_deadline(connection);

@@ -24,6 +24,7 @@
 #include "api/buffer.h"
 #include "api/framing.h"
 #include "api/problem.h"
+#include "api/request_log.h"
 #include "api/server.h"
 
 struct request;
@@ -83,7 +84,9 @@ struct request {
     struct server *server;
     struct connection *connection;
     struct MHD_Connection *mhd;
-    _Atomic int waits_for; // enum request_waits
+    _Atomic int waits_for;   // enum request_waits
+    _Atomic unsigned status; // of its answer; 0: there is none
+    struct request_log log;
 
     const struct route *route;
     struct head head;
@@ -135,6 +138,7 @@ struct connection {
     uint64_t serial;          // never used again
     _Atomic rn_time deadline; // the reaper shuts it down then
     _Atomic int turn;         // enum connection_turn
+    _Atomic bool is_expired;  // the reaper has shut it down
     unsigned request_count;   // owned by the HTTP thread
     bool is_watched;          // owned by the HTTP thread: in the epoll set
     struct request request;
@@ -219,6 +223,6 @@ void server_fall(struct server *server, _Atomic unsigned *counter);
  * has let go of the server. */
 void server_release(struct server *server);
 /** The request was answered with this status. Threads: any, one a request. */
-void server_answered(struct server *server, const struct request *request, unsigned status);
+void server_answered(struct server *server, struct request *request, unsigned status);
 
 #endif

@@ -261,6 +261,7 @@ bool gate_route(struct request *request, const char *url, const char *method)
 void gate_begin(struct request *request, const char *url, const char *method, const char *version)
 {
     request->is_head = strcmp(method, "HEAD") == 0;
+    (void)snprintf(request->log.method, sizeof(request->log.method), "%s", method);
     if (!check_head(request, method, version))
         return;
     // libmicrohttpd closes the connection after every answer that is given now. So where there is

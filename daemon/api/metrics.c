@@ -89,7 +89,7 @@ struct figures {
 
 /* ---- counting ---- */
 
-void server_answered(struct server *server, const struct request *request, unsigned status)
+void server_answered(struct server *server, struct request *request, unsigned status)
 {
     size_t index = request->route != NULL ? (size_t)(request->route - routes_at(0)) : ROUTES_MAX;
     struct answer_counts *counts = &server->answers[index];
@@ -100,6 +100,7 @@ void server_answered(struct server *server, const struct request *request, unsig
                                   ? &counts->of_head[status_class]
                                   : &counts->of[status_class],
                               1, memory_order_relaxed);
+    atomic_store(&request->status, status);
 }
 
 /* ---- text ---- */

@@ -113,7 +113,9 @@ static void write_and_close(struct request *request, const struct answer *answer
     if (!text.failed) {
         // A few KiB into an empty send buffer; what does not fit is lost, as it is to a client that
         // does not read.
-        (void)!send(request->connection->fd, text.bytes, text.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent =
+            send(request->connection->fd, text.bytes, text.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        request->log.is_sent = sent >= 0 && (size_t)sent == text.length;
         connection_linger(request->connection);
     }
     // What has come of the body stays unread: nothing of it is taken for a request.
@@ -177,6 +179,8 @@ void request_answer(struct request *request, const struct answer *answer)
         return;
     }
 
+    if (answer->text != NULL && !request->is_head)
+        request->log.bytes_out = answer->text->length;
     bool failed = answer->text != NULL && answer->text->failed;
     if (unread && !failed) {
         write_and_close(request, answer, &fields);

@@ -211,6 +211,7 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
         request_fini(request);
     reset(request, connection);
     connection->request_count++;
+    request_log_begin(request, uri);
     atomic_fetch_add_explicit(&server->request_count, 1, memory_order_relaxed);
     atomic_fetch_add(&server->open_requests, 1);
     connection_deadline(connection, connection->server->timeouts.head);
@@ -238,6 +239,7 @@ void request_fini(struct request *request)
 {
     if (request->phase == REQUEST_NONE)
         return;
+    request_log_end(request);
     if (request->has_wait) {
         (void)engine_wait_stop(request->server->engine, &request->wait);
         request->has_wait = false;
@@ -266,10 +268,11 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
 
     (void)cls;
     (void)mhd;
-    (void)code;
     *context = NULL;
     if (request == NULL)
         return;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        request->log.is_sent = true;
     request_fini(request);
     connection_deadline(request->connection, request->server->timeouts.idle);
 }
@@ -361,12 +364,14 @@ static void work(struct request *request, const char *url, const char *method)
 
 static void take_body(struct request *request, const char *data, size_t *size)
 {
-    if (request->data_fn != NULL) {
-        *size -= request->data_fn(request, data, *size);
-        return;
-    }
-    take_data(request, data, *size);
-    *size = 0;
+    size_t taken = *size;
+
+    if (request->data_fn != NULL)
+        taken = request->data_fn(request, data, *size);
+    else
+        take_data(request, data, *size);
+    *size -= taken;
+    request->log.bytes_in += taken;
 }
 
 // libmicrohttpd's callback has so many parameters. NOLINTNEXTLINE(readability-function-size)
@@ -377,6 +382,8 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *mhd, const char
     struct server *server = cls;
     struct request *request = request_cast(*context);
 
+    if (request != NULL && request->is_out_of_memory)
+        server_answered(server, request, MHD_HTTP_SERVICE_UNAVAILABLE);
     if (request == NULL || request->is_out_of_memory)
         return MHD_queue_response(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, server->no_memory);
     // More of a chunked body, while it is suspended: it stays where it is.

@@ -237,6 +237,7 @@ static void take_result(struct slice *slice)
         stream->last_id = op->put.ids_first + slice->count - 1;
         stream->stored = slice->lines_before + slice->count;
         stream->written += slice->count;
+        stream->request->log.tasks = stream->stored;
         stream->request->has_effect = true;
     }
     if (!slice->in_flight)

@@ -230,6 +230,7 @@ static void finish(struct stream *stream)
                               "the Idempotency-Key was used with more lines than these; another "
                               "stream needs a new key",
                               true);
+        stream->request->log.tasks = stream->stored;
         if (stream->is_ending)
             answer_problem(stream);
         else

@@ -284,6 +284,7 @@ static void answer_array(struct request *request, uint64_t first_id, uint64_t co
 {
     struct buffer text = {.bytes = NULL};
 
+    request->log.tasks = count;
     BUFFER_LITERAL(&text, "{\"count\":");
     buffer_unsigned(&text, count);
     BUFFER_LITERAL(&text, ",\"ids\":[");
