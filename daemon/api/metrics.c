@@ -12,6 +12,7 @@
 #include "api/request.h"
 #include "api/routes.h"
 #include "config/units.h"
+#include "observe/log.h"
 #include "observe/metrics.h"
 #include "observe/usage.h"
 
@@ -54,6 +55,7 @@
     X(WAITING_MAX, "runnel_http_max_waiting_requests", GAUGE, "Requests that may be held open at once (max_waiting).")             \
     X(MEMORY, "runnel_http_request_memory_bytes", GAUGE, "Memory of all requests that are being taken in or answered.")            \
     X(MEMORY_MAX, "runnel_http_max_request_memory_bytes", GAUGE, "The most that they may take (max_request_memory).")              \
+    X(LOG_DROPPED, "runnel_log_dropped_total", COUNTER, "Events that were not logged, since nobody read the log.")                  \
     X(CPU, "process_cpu_seconds_total", COUNTER, "Processor time of the daemon, user and system, without its commands.")           \
     X(RESIDENT, "process_resident_memory_bytes", GAUGE, "Resident memory.")                                                        \
     X(VIRTUAL, "process_virtual_memory_bytes", GAUGE, "Virtual memory.")                                                           \
@@ -299,6 +301,7 @@ static void put_process(FILE *file, const struct engine_stats *stats)
 {
     struct usage usage;
 
+    put(file, FAMILY_LOG_DROPPED, log_dropped());
     usage_read(&usage);
     metrics_seconds(file, begin(file, FAMILY_CPU), NULL, usage.cpu_us);
     if (usage.has_memory) {

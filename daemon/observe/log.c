@@ -2,21 +2,21 @@
  *
  * Invariants:
  *  1. A line is written by one write(2) and has at most LOG_LINE_BYTES_MAX <= PIPE_BUF bytes: lines
- * of several threads never mix, so no lock is needed and no thread waits for another's terminal.
+ * of several threads never mix.
  *  2. Nothing here allocates: an event can be logged when memory is gone.
+ *  3. No reader, be it the journal, a pipe or a terminal, stops the daemon: an event that finds no
+ * room is dropped, counted, and told by an event `log_dropped` before the next one that gets out.
  *
  * Threads: `settings` is written by log_init before any thread is started; afterwards only `format`
  * changes.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "observe/log_internal.h"
 
-_Static_assert(LOG_LINE_BYTES_MAX <= PIPE_BUF, "a line must be written to a pipe in one piece");
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 static const struct {
     const char *name;
@@ -39,6 +39,11 @@ static struct {
     _Atomic int format; // enum log_format
     bool to_journal;
 } settings = {.level = LOG_LEVEL_INFO};
+
+static struct {
+    _Atomic uint64_t total;  // events, since the start
+    _Atomic uint64_t untold; // of them those that no log_dropped has told
+} dropped;
 
 int log_level_parse(const char *name, enum log_level *ret_level)
 {
@@ -100,19 +105,14 @@ void log_init(enum log_level level)
     settings.level = level;
     log_format_set(LOG_FORMAT_TEXT);
     settings.to_journal = log_journal_is_stderr();
+    if (settings.to_journal)
+        log_journal_open(JOURNAL_SOCKET);
+    log_output_init();
 }
 
-static void write_line(const char *bytes, size_t count)
+uint64_t log_dropped(void)
 {
-    while (count > 0) {
-        ssize_t n = write(STDERR_FILENO, bytes, count);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return; // nobody is left to be told
-        bytes += n;
-        count -= (size_t)n;
-    }
+    return atomic_load_explicit(&dropped.total, memory_order_relaxed);
 }
 
 static void add_entry(struct log_line *line, const struct log_entry *entry)
@@ -128,25 +128,49 @@ static void add_entry(struct log_line *line, const struct log_entry *entry)
     log_text_add(line, entry);
 }
 
+/* false: it did not get out. */
+static bool deliver(const struct log_entry *entry)
+{
+    char bytes[LOG_LINE_BYTES_MAX];
+    // sd-daemon(3): what the journal reads on standard error may begin with its priority.
+    const char prefix[] = {'<', (char)('0' + levels[entry->level].priority), '>'};
+    const size_t offset = settings.to_journal ? sizeof(prefix) : 0;
+    struct log_line line = {.bytes = bytes + offset, .capacity = sizeof(bytes) - offset};
+
+    memcpy(bytes, prefix, offset);
+    add_entry(&line, entry);
+    if (settings.to_journal) {
+        line.bytes[line.length] = '\0';
+        if (log_journal_send(entry, line.bytes))
+            return true;
+    }
+    line.bytes[line.length++] = '\n';
+    return log_output_write(bytes, offset + line.length);
+}
+
+/* What was dropped is told before anything else gets out. false: there still is no room. */
+static bool tell_dropped(void)
+{
+    if (atomic_load_explicit(&dropped.untold, memory_order_relaxed) == 0)
+        return true;
+    uint64_t count = atomic_exchange_explicit(&dropped.untold, 0, memory_order_relaxed);
+    const struct log_field field = LOG_UINT("count", count);
+    const struct log_entry entry = {LOG_LEVEL_WARN, "log_dropped", &field, 1};
+    if (count == 0 || deliver(&entry)) // another thread was faster, or it is told
+        return true;
+    atomic_fetch_add_explicit(&dropped.untold, count, memory_order_relaxed);
+    return false;
+}
+
 void log_fields(enum log_level level, const char *event, const struct log_field *fields,
                 size_t count)
 {
-    static const char message_name[] = "MESSAGE=";
-    char bytes[sizeof(message_name) - 1 + LOG_LINE_BYTES_MAX];
-    const size_t offset = sizeof(message_name) - 1;
     const struct log_entry entry = {level, event, fields, count};
 
     RN_ASSERT((int)level >= 0 && (int)level < LEVEL_COUNT);
     RN_ASSERT(count <= LOG_FIELDS_MAX);
-    if (!log_enabled(level))
+    if (!log_enabled(level) || (tell_dropped() && deliver(&entry)))
         return;
-
-    memcpy(bytes, message_name, offset);
-    struct log_line line = {.bytes = bytes + offset, .capacity = LOG_LINE_BYTES_MAX};
-    add_entry(&line, &entry);
-    if (settings.to_journal && log_journal_send(&entry, bytes, offset + line.length) >= 0)
-        return;
-
-    line.bytes[line.length++] = '\n';
-    write_line(line.bytes, line.length);
+    atomic_fetch_add_explicit(&dropped.total, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&dropped.untold, 1, memory_order_relaxed);
 }

@@ -48,8 +48,9 @@ void log_format_set(enum log_format format);
 bool log_enabled(enum log_level level);
 
 /** Writes one event. The `log_event(LOG_LEVEL_INFO, "task_succeeded", LOG_UINT("task", id), …)`
- * form below counts the fields. Blocking: for the write to standard error or the journal's socket.
- * Threads: any. Errors: none are told; a line that can't be written is lost. */
+ * form below counts the fields. Blocking: at most 100 ms for a reader that is slow, then not at all
+ * until it reads again. Threads: any. Errors: an event that can't be written is dropped and
+ * counted. */
 void log_fields(enum log_level level, const char *event, const struct log_field *fields,
                 size_t count);
 
@@ -60,6 +61,9 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
             log_fields(level, event, log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));   \
         }                                                                                          \
     } while (0)
+
+/** How many events were dropped since the start, since nobody read the log. Threads: any. */
+uint64_t log_dropped(void);
 
 /** The names err, warn, notice, info, debug. -EINVAL: no such level. */
 int log_level_parse(const char *name, enum log_level *ret_level);

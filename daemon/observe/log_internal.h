@@ -62,8 +62,17 @@ int log_level_priority(enum log_level level);
 
 /** Whether standard error is the journal. */
 bool log_journal_is_stderr(void);
-/** Sends an entry with native fields; message is `MESSAGE=` and the line. Negative: the journal did
- * not take it. */
-int log_journal_send(const struct log_entry *entry, char *message, size_t message_bytes);
+/** Where the journal takes entries: the path of its socket. Whether it is there is seen entry by
+ * entry. */
+void log_journal_open(const char *path);
+/** Sends an entry with native fields, and the line as its MESSAGE. false: the journal did not take
+ * it. Blocking: at most 100 ms. */
+bool log_journal_send(const struct log_entry *entry, const char *message);
+
+/** Looks at what standard error is. */
+void log_output_init(void);
+/** Writes a line with its newline to standard error. false: it is lost, nobody reads or all of it
+ * failed. Blocking: at most 100 ms, and not at all until lines flow again. */
+bool log_output_write(const char *bytes, size_t count);
 
 #endif

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -359,6 +360,70 @@ static void json_is_an_object_a_line_from_start_to_stop(void)
     assert_true(lines >= 6);
 }
 
+/* ---- nobody reads ---- */
+
+/* What has come of the log meanwhile, kept. */
+static char *read_fifo(int fd)
+{
+    static char bytes[256 << 10];
+    size_t used = 0;
+    ssize_t n = 0;
+
+    while (used + 1 < sizeof(bytes) && (n = read(fd, bytes + used, sizeof(bytes) - 1 - used)) > 0)
+        used += (size_t)n;
+    bytes[used] = '\0';
+    return plain_text("%s", bytes);
+}
+
+static int64_t dropped(struct daemon *daemon)
+{
+    static const char name[] = "\nrunnel_log_dropped_total ";
+    const char *line = strstr(expect_status(get(daemon, "/metrics"), 200)->body, name);
+
+    assert_non_null(line);
+    return (int64_t)number_in(line + strlen(name), NULL);
+}
+
+static void a_log_that_nobody_reads_does_not_stop_the_daemon(void)
+{
+    static char path[512];
+    static const char *const prefix[] = {"/bin/sh", "-c", "exec \"$@\" 2> \"$0\"", path, NULL};
+    struct daemon *daemon = daemon_new(plain_text("access_log = true;\n%s", kinds));
+    const char *ready = NULL;
+
+    (void)snprintf(path, sizeof(path), "%s/log", daemon->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fifo >= 0);
+    assert_true(fcntl(fifo, F_SETPIPE_SZ, 4096) >= 4096);
+    daemon->prefix = prefix;
+    daemon_launch(daemon);
+    eventually((ready = strstr(read_fifo(fifo), " listen=127.0.0.1:")) != NULL, 20000);
+    daemon->port = (uint16_t)number_in(ready + strlen(" listen=127.0.0.1:"), NULL);
+    client_port(daemon->client, daemon->port);
+    assert_int_equal(dropped(daemon), 0);
+
+    // Nobody reads from now on, and the daemon answers, runs tasks and counts.
+    for (unsigned i = 0; i < 200; i++)
+        expect_status(get(daemon, "/healthz"), 200);
+    (void)expect_end(daemon, submit(daemon, "{'kind':'noop'}"), "succeeded", NULL);
+    int64_t before = dropped(daemon);
+    assert_in_range(before, 100, 203);
+
+    // Somebody reads again: the next event that gets out comes behind how many did not.
+    const char *log = read_fifo(fifo);
+    expect_status(get(daemon, "/readyz"), 200);
+    eventually(strstr(log = plain_text("%s%s", log, read_fifo(fifo)), "url=/readyz\n") != NULL,
+               10000);
+    const char *told = strstr(log, " level=warn event=log_dropped count=");
+    assert_true(told != NULL && told < strstr(log, "url=/readyz\n"));
+    uint64_t count = number_in(told + strlen(" level=warn event=log_dropped count="), NULL);
+    assert_in_range(count, before, before + 1); // the request for the figure itself
+    assert_int_equal(dropped(daemon), (int64_t)count);
+    daemon_stop(daemon);
+    (void)close(fifo);
+}
+
 HARNESS_MAIN(SCENARIO(a_request_is_logged_when_it_has_ended),
              SCENARIO(submits_are_logged_with_their_tasks), SCENARIO(refused_requests_are_logged),
              SCENARIO(a_client_that_leaves_is_logged_without_a_status),
@@ -366,4 +431,5 @@ HARNESS_MAIN(SCENARIO(a_request_is_logged_when_it_has_ended),
              SCENARIO(nothing_that_a_client_sends_gets_out_raw), SCENARIO(long_urls_are_cut),
              SCENARIO(requests_are_not_logged_unless_asked_for),
              SCENARIO(levels_filter_the_access_log_too),
-             SCENARIO(json_is_an_object_a_line_from_start_to_stop))
+             SCENARIO(json_is_an_object_a_line_from_start_to_stop),
+             SCENARIO(a_log_that_nobody_reads_does_not_stop_the_daemon))

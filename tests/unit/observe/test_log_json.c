@@ -13,13 +13,12 @@
 
 enum { LINE_BYTES_MAX = 4096, FIELDS_MAX = 24, TEXT_BYTES_MAX = 9000 };
 
-static int to_stderr(void **state)
+/* From now on what is logged is caught, as JSON. */
+static void begin(void)
 {
-    (void)state;
-    (void)unsetenv("JOURNAL_STREAM");
+    capture_start();
     log_init(LOG_LEVEL_DEBUG);
     log_format_set(LOG_FORMAT_JSON);
-    return 0;
 }
 
 /* No byte that a terminal or a reader of lines would obey leaves, but the newline at the end. */
@@ -32,7 +31,7 @@ static void expect_harmless(const char *text, size_t size)
         assert_true((unsigned char)text[i] >= 0x20 && text[i] != 0x7F);
 }
 
-/* The object of the one event that was logged since capture_start. */
+/* The object of the one event that was logged since begin(). */
 static json_t *caught(void)
 {
     size_t size = 0;
@@ -60,7 +59,7 @@ static void object_has_time_level_event_and_fields_with_their_types(void **state
     int used = 0;
     int digits = 0;
 
-    capture_start();
+    begin();
     log_event(LOG_LEVEL_WARN, "task_retry", LOG_UINT("task", 42), LOG_TEXT("queue", "mail"),
               LOG_INT("delay_ms", -1), LOG_BOOL("left", true), LOG_BOOL("right", false),
               LOG_TEXT("none", NULL), LOG_UINT("most", INT64_MAX), LOG_INT("least", INT64_MIN),
@@ -109,7 +108,7 @@ static void outside_text_comes_back_as_it_was(void **state)
         {"\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        capture_start();
+        begin();
         log_event(LOG_LEVEL_INFO, "e", LOG_TEXT("k", rows[i].value), LOG_INT("n", 1));
         json_t *object = caught();
         expect_text(object, "k", rows[i].read != NULL ? rows[i].read : rows[i].value);
@@ -124,7 +123,7 @@ static void characters_that_turn_the_line_around_are_escaped(void **state)
     (void)state;
     size_t size = 0;
 
-    capture_start();
+    begin();
     log_event(LOG_LEVEL_INFO, "e", LOG_TEXT("k", "\xE2\x80\xAE\xC2\x9B\xE2\x80\xA8\x7F"));
     char *text = capture_end(&size);
 
@@ -142,7 +141,7 @@ static void long_text_is_cut_inside_its_value(void **state)
         for (size_t at = 0; at + step < sizeof(value); at += step)
             memcpy(value + at, fillers[i], step + 1);
 
-        capture_start();
+        begin();
         log_event(LOG_LEVEL_INFO, "e", LOG_UINT("task", 7), LOG_TEXT("k", value),
                   LOG_INT("next", 1));
         json_t *object = caught();
@@ -170,7 +169,7 @@ static void line_is_an_object_at_every_length_around_the_limit(void **state)
         char value[4200];
         memset(value, 'x', length);
         value[length] = '\0';
-        capture_start();
+        begin();
         log_event(LOG_LEVEL_INFO, "e", LOG_TEXT("k", value), LOG_TEXT("z", "\x01\x02"),
                   LOG_INT("number", -123456789), LOG_BOOL("truth", true), LOG_TEXT("no", NULL),
                   LOG_UINT("digits", UINT64_MAX));
@@ -302,7 +301,7 @@ static void random_fields_come_back(void **state)
     (void)state;
     static struct grown texts[FIELDS_MAX];
     static struct grown reads[FIELDS_MAX];
-    static char keys[FIELDS_MAX][4];
+    static char keys[FIELDS_MAX][24];
     struct log_field fields[FIELDS_MAX];
     unsigned cut = 0;
 
@@ -318,7 +317,7 @@ static void random_fields_come_back(void **state)
             random_text(&texts[i], &reads[i]);
             fields[i].text = texts[i].bytes;
         }
-        capture_start();
+        begin();
         log_fields(LOG_LEVEL_NOTICE, "random", fields, count);
         json_t *object = caught();
 
@@ -348,7 +347,7 @@ static void format_is_changed_while_it_runs(void **state)
     (void)state;
     size_t size = 0;
 
-    capture_start();
+    begin();
     log_event(LOG_LEVEL_INFO, "e", LOG_INT("n", 1));
     log_format_set(LOG_FORMAT_TEXT);
     log_event(LOG_LEVEL_INFO, "e", LOG_INT("n", 2));
@@ -379,15 +378,16 @@ static void formats_have_names(void **state)
 
 int main(void)
 {
+    (void)unsetenv("JOURNAL_STREAM");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(object_has_time_level_event_and_fields_with_their_types, to_stderr),
-        cmocka_unit_test_setup(outside_text_comes_back_as_it_was, to_stderr),
-        cmocka_unit_test_setup(characters_that_turn_the_line_around_are_escaped, to_stderr),
-        cmocka_unit_test_setup(long_text_is_cut_inside_its_value, to_stderr),
-        cmocka_unit_test_setup(line_is_an_object_at_every_length_around_the_limit, to_stderr),
-        cmocka_unit_test_setup(random_fields_come_back, to_stderr),
-        cmocka_unit_test_setup(format_is_changed_while_it_runs, to_stderr),
-        cmocka_unit_test_setup(formats_have_names, to_stderr),
+        cmocka_unit_test(object_has_time_level_event_and_fields_with_their_types),
+        cmocka_unit_test(outside_text_comes_back_as_it_was),
+        cmocka_unit_test(characters_that_turn_the_line_around_are_escaped),
+        cmocka_unit_test(long_text_is_cut_inside_its_value),
+        cmocka_unit_test(line_is_an_object_at_every_length_around_the_limit),
+        cmocka_unit_test(random_fields_come_back),
+        cmocka_unit_test(format_is_changed_while_it_runs),
+        cmocka_unit_test(formats_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
