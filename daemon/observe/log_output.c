@@ -109,6 +109,14 @@ static bool wait_for_room(rn_time *until)
     return true;
 }
 
+/* After a write that took nothing. false: there is no use in another one. */
+static bool may_try_again(ssize_t n, rn_time *until)
+{
+    if (n == 0)
+        return false;
+    return errno == EINTR || (errno == EAGAIN && wait_for_room(until));
+}
+
 /* All of it, or how much is missing. */
 static size_t write_bytes(const char *bytes, size_t count)
 {
@@ -119,9 +127,7 @@ static size_t write_bytes(const char *bytes, size_t count)
         if (n > 0) {
             bytes += n;
             count -= (size_t)n;
-        } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-            break; // nobody is left to be told
-        } else if (errno == EAGAIN && !wait_for_room(&until)) {
+        } else if (!may_try_again(n, &until)) {
             break;
         }
     }
