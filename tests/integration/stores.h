@@ -1,0 +1,22 @@
+/** \file The stores of released versions, from tests/integration/stores: what make.sh there made of
+ * each version's own daemon. */
+#ifndef INTEGRATION_STORES_H
+#define INTEGRATION_STORES_H
+
+#include "harness.h"
+
+/** The configuration that goes with them: as make.sh's second one, but kind `later` succeeds. */
+extern const char stores_config[];
+
+/** Puts the store of a version ("v1") where the daemon, which does not run, looks for its own. */
+void stores_unpack(struct daemon *daemon, const char *version);
+/** What its own daemon said of it: tasks, queues. Kept. */
+json_t *stores_answers(const char *version);
+/** All of its tasks are there as they were, or as the start of a daemon leaves them. */
+void stores_expect_tasks(struct daemon *daemon, const char *version);
+/** One number by SQL from a database file. */
+int64_t stores_query(const char *path, const char *sql);
+/** Changes a database file that no daemon has. */
+void stores_change(const char *path, const char *sql);
+
+#endif
