@@ -162,7 +162,7 @@ examples: $(examples) ## the library's example programs, in build/lib/examples/
 # Tests. A unit test is one program, linked with its layer's archive and those below. Files beside it that are not named
 # test_* are helpers, linked into every test of that folder.
 
-wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork
+wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork statfs
 wrap := $(wrapped:%=-Wl,--wrap=%)
 unit_support := $(call objects_of,tests/unit/*.c)
 

@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "engine/core.h"
+#include "observe/notify.h"
 
 const struct metrics_bounds engine_bounds = {
     .count = 14,
@@ -292,12 +293,20 @@ static int make_kind_counts(struct engine *engine)
     return 0;
 }
 
+/* systemd waits longer for a start that goes on. */
+static void tell_progress(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    notify_starting(what, done, total);
+}
+
 static int build(struct engine *engine, struct error *reterr)
 {
     const struct config *config = engine->config;
     struct store_options options = {.path = config->store,
                                     .max_backlog = config->max_backlog,
                                     .events = engine_event,
+                                    .progress_fn = tell_progress,
                                     .arg = engine};
 
     int r = store_open(&options, &engine->store, reterr);

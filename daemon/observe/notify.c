@@ -11,6 +11,16 @@ void notify_ready(void)
     (void)sd_notify(0, "READY=1");
 }
 
+void notify_starting(const char *what, uint64_t done, uint64_t total)
+{
+    if (total == 0)
+        (void)sd_notifyf(0, "STATUS=%s", what);
+    else
+        (void)sd_notifyf(0, "STATUS=%s, %" PRIu64 " %%", what,
+                         (uint64_t)((double)done / (double)total * 100));
+    notify_extend(2 * RN_MINUTE);
+}
+
 void notify_stopping(unsigned running)
 {
     (void)sd_notifyf(0, "STOPPING=1\nSTATUS=draining, %u %s", running,

@@ -3,10 +3,15 @@
 #ifndef OBSERVE_NOTIFY_H
 #define OBSERVE_NOTIFY_H
 
+#include <stdint.h>
+
 #include <runnel/clock.h>
 
 /** READY=1: tasks are accepted. */
 void notify_ready(void);
+/** STATUS and EXTEND_TIMEOUT_USEC of a start that takes long: `what` is under way, done of total
+ * (0: nobody knows). Called again at least every minute. */
+void notify_starting(const char *what, uint64_t done, uint64_t total);
 /** STOPPING=1 with a STATUS line that names how many tasks still run. */
 void notify_stopping(unsigned running);
 /** EXTEND_TIMEOUT_USEC: the stop may take this much longer. */

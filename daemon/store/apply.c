@@ -152,6 +152,9 @@ static int put_record(struct writer *writer, struct record *record, int64_t now_
     sqlite_bind_text(sqlite, SQL_PUT, 15, record->tags.bytes, record->tags.length);
     sqlite_bind_text(sqlite, SQL_PUT, 16, is_large ? NULL : record->args.bytes,
                      record->args.length);
+    sqlite_bind_text(sqlite, SQL_PUT, 17,
+                     record->traceparent[0] == '\0' ? NULL : record->traceparent,
+                     strlen(record->traceparent));
     r = sqlite_run(sqlite, SQL_PUT);
     if (r == 0 && is_large) {
         sqlite_bind(sqlite, SQL_PUT_ARGS, 1, (int64_t)record->id);

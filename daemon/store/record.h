@@ -14,6 +14,7 @@ enum {
     RECORD_ARGS_INLINE = 1024, // bytes; larger args and results live in tables of their own
     RECORD_CODE_MAX = 32,
     RECORD_HISTORY_MAX = 10, // attempts kept
+    RECORD_TRACE_BYTES = 56, // 00-<32>-<16>-<2> and a NUL
 };
 
 /** Text of a known length, on the heap, NUL-terminated; NULL: no value. */
@@ -37,6 +38,7 @@ struct record {
     struct text args; // JSON, exactly as submitted less white space; NULL: null. In a window: NULL
                       // with args_in_store set
     struct text tags; // a JSON array of strings; NULL: none
+    char traceparent[RECORD_TRACE_BYTES]; // W3C Trace Context, version 00; "": none
     bool args_in_store; // args are larger than RECORD_ARGS_INLINE and were not read with the row
 
     // wall clock, milliseconds since 1970; 0: not yet

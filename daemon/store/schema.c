@@ -2,11 +2,15 @@
  * step. */
 #include "store/schema.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "observe/log.h"
+#include "store/aside.h"
+
+// Of SQLite's virtual machine, between two calls of progress_fn: a few milliseconds.
+enum { SCHEMA_PROGRESS_STEPS = 100000 };
 
 /*
  * Columns that a search needs stand first, long ones last, so that a look at a row does not follow
@@ -50,7 +54,11 @@ static const char tables[] =
     "INSERT INTO meta(name, value)"
     " VALUES('store_id', lower(hex(randomblob(8)))), ('last_id', 0);";
 
-static const struct schema_step all_steps[] = {{.to = 1, .sql = tables}};
+static const struct schema_step all_steps[] = {
+    {.to = 1, .sql = tables},
+    // As W3C's Trace Context writes it, version 00. Behind all others: ADD COLUMN rewrites no row.
+    {.to = 2, .sql = "ALTER TABLE tasks ADD COLUMN traceparent TEXT"},
+};
 _Static_assert(sizeof(all_steps) / sizeof(all_steps[0]) == SCHEMA_VERSION, "one step a version");
 
 static int rolled_back(struct sqlite *sqlite, int r, const char *what, struct error *reterr)
@@ -69,80 +77,78 @@ static int set_version(struct sqlite *sqlite, int version)
     return sqlite_exec(sqlite, sql);
 }
 
-static int sync_file(const char *path)
+void schema_tell(struct schema_upgrade *upgrade, const char *what, uint64_t done, uint64_t total)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int r = fsync(fd);
-    int error = errno;
-    (void)close(fd); // nothing was written through it
-    errno = error;
-    return r;
+    rn_time now = rn_now();
+
+    if (upgrade->progress_fn == NULL || now < upgrade->told_at + RN_SECOND / 2)
+        return;
+    upgrade->told_at = now;
+    upgrade->progress_fn(upgrade->arg, what, done, total);
 }
 
-/* Copies the file as a reader sees it: under another name first, so that a copy that is there is
- * whole. */
-static int copy_aside(struct sqlite *sqlite, const char *path, int version, struct error *reterr)
+/* A step that takes long is still alive. How far it is nobody knows. */
+static int tell_alive(void *arg)
 {
-    char *name = NULL;
-    char *part = NULL;
-    sqlite3_stmt *statement = NULL;
-    int r = -ENOMEM;
-
-    if (asprintf(&name, "%s-v%d", path, version) < 0)
-        name = NULL;
-    if (asprintf(&part, "%s-v%d.part", path, version) < 0)
-        part = NULL;
-    if (name == NULL || part == NULL) {
-        (void)error_set(reterr, r, "no memory to copy the store");
-        goto out;
-    }
-    (void)unlink(part); // what a killed daemon left
-    int result = sqlite3_prepare_v2(sqlite->db, "VACUUM INTO ?1", -1, &statement, NULL);
-    if (result == SQLITE_OK)
-        result = sqlite3_bind_text(statement, 1, part, -1, SQLITE_STATIC);
-    if (result == SQLITE_OK)
-        result = sqlite3_step(statement);
-    r = sqlite_error(sqlite, result);
-    if (r < 0)
-        (void)error_set(reterr, r, "cannot copy the store to '%s': %s", part,
-                        sqlite3_errmsg(sqlite->db));
-    else if (sync_file(part) < 0 || rename(part, name) < 0)
-        r = error_set(reterr, -errno, "cannot keep the copy of the store '%s'", name);
-
-out:
-    (void)sqlite3_finalize(statement);
-    free(name);
-    free(part);
-    return r;
+    schema_tell(arg, "upgrading the store", 0, 0);
+    return 0; // go on
 }
 
-int schema_upgrade(struct sqlite *sqlite, const char *path, int from,
-                   const struct schema_step *steps, size_t count, struct error *reterr)
+static int run_steps(struct sqlite *sqlite, const struct schema_upgrade *upgrade)
 {
-    int version = from;
+    int version = upgrade->from;
     int r = 0;
 
-    if (from > 0)
-        r = copy_aside(sqlite, path, from, reterr);
+    for (size_t i = 0; i < upgrade->count && r == 0; i++) {
+        if (upgrade->steps[i].to <= upgrade->from)
+            continue;
+        RN_ASSERT(upgrade->steps[i].to == version + 1);
+        r = sqlite_exec(sqlite, upgrade->steps[i].sql);
+        version = upgrade->steps[i].to;
+    }
+    RN_ASSERT(r < 0 || version == upgrade->to);
+    return r == 0 ? set_version(sqlite, version) : r;
+}
+
+/* The log tells of it where there was something to upgrade. */
+static int kept(const struct schema_upgrade *upgrade, rn_time begun, struct error *reterr)
+{
+    char *backup = NULL;
+
+    int r = aside_keep(upgrade->path, upgrade->from, &backup, reterr);
+    if (r == 0)
+        log_event(LOG_LEVEL_NOTICE, "store_migrated", LOG_INT("from", upgrade->from),
+                  LOG_INT("to", upgrade->to),
+                  LOG_INT("took_ms", (rn_now() - begun) / RN_MILLISECOND),
+                  LOG_TEXT("backup", backup));
+    free(backup);
+    return r;
+}
+
+int schema_upgrade(struct sqlite *sqlite, struct schema_upgrade *upgrade, struct error *reterr)
+{
+    rn_time begun = rn_now();
+    bool has_copy = upgrade->from > 0;
+
+    int r = has_copy ? aside_make(sqlite, upgrade, reterr) : 0;
     if (r < 0)
         return r;
     r = sqlite_exec(sqlite, "BEGIN IMMEDIATE");
-    if (r < 0)
-        return error_set(reterr, r, "cannot write the store: %s", sqlite3_errmsg(sqlite->db));
-    for (size_t i = 0; i < count && r == 0; i++) {
-        if (steps[i].to <= from)
-            continue;
-        RN_ASSERT(steps[i].to == version + 1);
-        r = sqlite_exec(sqlite, steps[i].sql);
-        version = steps[i].to;
+    if (r < 0) {
+        (void)error_set(reterr, r, "cannot write the store: %s", sqlite3_errmsg(sqlite->db));
+    } else {
+        sqlite3_progress_handler(sqlite->db, SCHEMA_PROGRESS_STEPS, tell_alive, upgrade);
+        r = run_steps(sqlite, upgrade);
+        if (r == 0)
+            r = sqlite_exec(sqlite, "COMMIT");
+        sqlite3_progress_handler(sqlite->db, 0, NULL, NULL);
+        if (r < 0)
+            (void)rolled_back(sqlite, r, "cannot write the store's tables", reterr);
     }
-    if (r == 0)
-        r = set_version(sqlite, version);
-    if (r == 0)
-        r = sqlite_exec(sqlite, "COMMIT");
-    return r < 0 ? rolled_back(sqlite, r, "cannot write the store's tables", reterr) : 0;
+    // After a commit whose sync failed nobody knows what is on the disk: then the copy stays.
+    if (r < 0 && r != -EIO && has_copy)
+        aside_drop(upgrade->path, upgrade->from);
+    return r == 0 && has_copy ? kept(upgrade, begun, reterr) : r;
 }
 
 static int use_log(struct sqlite *sqlite, struct error *reterr)
@@ -167,7 +173,21 @@ static int use_log(struct sqlite *sqlite, struct error *reterr)
     return 0;
 }
 
-int schema_open(struct sqlite *sqlite, const char *path, struct error *reterr)
+/* What to do with a store that a newer daemon has upgraded. */
+static int too_new(const char *path, int64_t version, struct error *reterr)
+{
+    char *copy = aside_find(path, SCHEMA_VERSION);
+    int r = error_set(reterr, -EBADMSG,
+                      "the store '%s' has version %lld, this runneld knows versions up to %d: "
+                      "install the newer runneld again%s%s%s",
+                      path, (long long)version, SCHEMA_VERSION,
+                      copy == NULL ? "" : ", or go back to '", copy == NULL ? "" : copy,
+                      copy == NULL ? "" : "', the copy from before the upgrade");
+    free(copy);
+    return r;
+}
+
+int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)
 {
     int64_t application = 0;
     int64_t version = 0;
@@ -185,25 +205,51 @@ int schema_open(struct sqlite *sqlite, const char *path, struct error *reterr)
     if (!is_new && application != SCHEMA_APPLICATION_ID)
         return error_set(reterr, -EBADMSG, "'%s' is a database, but not one of runneld", path);
     if (version > SCHEMA_VERSION)
-        return error_set(reterr, -EBADMSG,
-                         "the store '%s' has version %lld, this runneld knows versions up to %d",
-                         path, (long long)version, SCHEMA_VERSION);
-
+        return too_new(path, version, reterr);
     if (!is_new && version < 1)
         return error_set(reterr, -EBADMSG, "the store '%s' has no version: it is damaged", path);
+    *ret_version = (int)version;
+    return 0;
+}
 
+/* An upgrade was committed, and its daemon died before the copy had its name. */
+static int keep_copies(const char *path, int version, struct error *reterr)
+{
+    int r = 0;
+
+    for (int older = 1; older < version && r == 0; older++) {
+        char *name = NULL;
+        if (aside_is_open(path, older))
+            r = aside_keep(path, older, &name, reterr);
+        free(name);
+    }
+    return r;
+}
+
+int schema_open(struct sqlite *sqlite, const char *path, const struct store_options *options,
+                struct error *reterr)
+{
+    struct schema_upgrade upgrade = {.path = path,
+                                     .to = SCHEMA_VERSION,
+                                     .steps = all_steps,
+                                     .count = SCHEMA_VERSION,
+                                     .progress_fn = options->progress_fn,
+                                     .arg = options->arg};
+
+    int r = schema_version(sqlite, path, &upgrade.from, reterr);
+    if (r < 0)
+        return r;
     // auto_vacuum can only be chosen before the first page is written. It is what gives disk space
     // back after deletes, and costs nothing at 1,000 rows a transaction and 6 % of the store's CPU
     // time at 26 (insert, finish and delete of each row).
-    if (is_new)
+    if (upgrade.from == 0)
         r = sqlite_exec(sqlite, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
     if (r < 0)
         return error_set(reterr, r, "cannot write the store: %s", sqlite3_errmsg(sqlite->db));
-    if (version < SCHEMA_VERSION)
-        r = schema_upgrade(sqlite, path, (int)version, all_steps, SCHEMA_VERSION, reterr);
-    if (r < 0)
-        return r;
-    return use_log(sqlite, reterr);
+    r = keep_copies(path, upgrade.from, reterr);
+    if (r == 0 && upgrade.from < SCHEMA_VERSION)
+        r = schema_upgrade(sqlite, &upgrade, reterr);
+    return r < 0 ? r : use_log(sqlite, reterr);
 }
 
 int schema_store_id(struct sqlite *sqlite, char *ret_id, struct error *reterr)

@@ -1,7 +1,7 @@
 /** \file
  * The tables of the file, their version, and the way from an older version to this one: one step
  * from each version to the next, all in one transaction. Before the first step of a file that has
- * tables it is copied beside itself.
+ * tables it is copied beside itself (aside.h).
  */
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
@@ -10,7 +10,7 @@
 
 enum {
     SCHEMA_APPLICATION_ID = 0x524e4e4c, // "RNNL", in the file's header
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
 };
 
 /** SQL that brings version `to` - 1 to `to`. */
@@ -19,24 +19,40 @@ struct schema_step {
     const char *sql;
 };
 
-/**
- * Makes the tables in an empty file, or checks those that are there and brings them to this
- * version, and switches to the write-ahead log.
- *
- * **Errors:** -EBADMSG not Runnel's, damaged, or of a newer version; else as sqlite_error. The file
- * is as it was.
- */
-int schema_open(struct sqlite *sqlite, const char *path, struct error *reterr) RN_MUST_CHECK;
+/** An upgrade of a file. */
+struct schema_upgrade {
+    const char *path;                // of the file
+    int from, to;                    // versions; from 0: there are no tables, and nothing to copy
+    const struct schema_step *steps; // in rising order, up to `to`; those up to `from` are left out
+    size_t count;
+    store_progress_fn *progress_fn; // NULL: nobody is told
+    void *arg;
+    rn_time told_at; // when it was called last
+};
 
 /**
- * The steps above version `from`, in one transaction, after the file was copied to `path`-v<from>
- * (with what its log holds; version 0 has nothing to copy).
+ * Makes the tables in an empty file, or checks those that are there and brings them to this
+ * version, and switches to the write-ahead log. Logs an upgrade.
  *
- * @param steps  in rising order; the last one's `to` is the version that the file then has
+ * @param options  path is not looked at: the file's real one is `path`
+ *
+ * **Errors:** -EBADMSG not Runnel's, damaged, or of a newer version; -ENOSPC no room for the copy
+ * before an upgrade; else as sqlite_error. The file is as it was.
  */
-int schema_upgrade(struct sqlite *sqlite, const char *path, int from,
-                   const struct schema_step *steps, size_t count, struct error *reterr)
+int schema_open(struct sqlite *sqlite, const char *path, const struct store_options *options,
+                struct error *reterr) RN_MUST_CHECK;
+
+/** Checks that the file is one of Runnel's, of a version that is known: 0 is a new, empty one. The
+ * errors of schema_open. */
+int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)
     RN_MUST_CHECK;
+
+/** The steps of an upgrade, in one transaction, after the file was copied (with what its log
+ * holds). */
+int schema_upgrade(struct sqlite *sqlite, struct schema_upgrade *upgrade, struct error *reterr)
+    RN_MUST_CHECK;
+/** Calls progress_fn, at most twice a second. */
+void schema_tell(struct schema_upgrade *upgrade, const char *what, uint64_t done, uint64_t total);
 
 /** The store's random id: 16 hex digits and a NUL. */
 int schema_store_id(struct sqlite *sqlite, char *ret_id, struct error *reterr) RN_MUST_CHECK;

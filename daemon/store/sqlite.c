@@ -37,6 +37,7 @@ enum row_column {
     ROW_ERROR_MESSAGE,
     ROW_EXEC,
     ROW_HISTORY,
+    ROW_TRACEPARENT,
 };
 
 static bool is_no_space(int system_errno)
@@ -352,6 +353,8 @@ static int read_texts(sqlite3_stmt *row, struct record *record)
         r = column_text(row, ROW_EXEC, &record->exec);
     if (r == 0)
         r = column_text(row, ROW_HISTORY, &record->history);
+    if (r == 0)
+        r = column_short(row, ROW_TRACEPARENT, record->traceparent, sizeof(record->traceparent));
     return r;
 }
 

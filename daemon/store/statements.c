@@ -7,7 +7,7 @@
     "SELECT id, state, queue, priority, run, attempt, interruptions, flags, created_at, "          \
     "queued_at, due_at, expires_at, started_at, finished_at, cancel_requested_at, worker, kind, "  \
     "timeout, max_attempts, backoff_base, backoff_max, tags, args, result, error_code, "           \
-    "error_message, exec, history FROM tasks "
+    "error_message, exec, history, traceparent FROM tasks "
 #define QUEUED "INDEXED BY tasks_queued WHERE state = 1 AND queue = ?1 "
 #define DUE "INDEXED BY tasks_due WHERE (state = 0 OR state = 2) "
 #define EXPIRY                                                                                     \
@@ -32,8 +32,8 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
 
     [SQL_PUT] = {SQLITE_WRITER,
         "INSERT INTO tasks(id, state, queue, priority, run, attempt, interruptions, flags, created_at, queued_at, due_at, expires_at, "
-        "kind, timeout, max_attempts, backoff_base, backoff_max, tags, args) "
-        "VALUES(?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"},
+        "kind, timeout, max_attempts, backoff_base, backoff_max, tags, args, traceparent) "
+        "VALUES(?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"},
     [SQL_PUT_ARGS] = {SQLITE_WRITER, "INSERT INTO large_args(id, args) VALUES(?1, ?2)"},
     [SQL_PUT_RESULT] = {SQLITE_WRITER, "INSERT OR REPLACE INTO large_results(id, result) VALUES(?1, ?2)"},
 

@@ -17,6 +17,7 @@
 #include "store/disk.h"
 #include "store/leftovers.h"
 #include "store/lock.h"
+#include "store/place.h"
 #include "store/reader.h"
 #include "store/recover.h"
 #include "store/schema.h"
@@ -26,7 +27,8 @@ struct store {
     char *directory; // of the file
     char id[17];
     int lock_fd;
-    int64_t next_due_ms; // at open
+    int64_t next_due_ms;                 // at open
+    const struct store_options *options; // the caller's; while it is opened
     store_event_fn *events;
     struct slots *slots;
     struct queues queues;
@@ -95,7 +97,7 @@ static int open_database(struct store *store, struct error *reterr)
 {
     int r = sqlite_open(&store->writer.sqlite, store->path, SQLITE_WRITER, reterr);
     if (r == 0)
-        r = schema_open(&store->writer.sqlite, store->path, reterr);
+        r = schema_open(&store->writer.sqlite, store->path, store->options, reterr);
     if (r < 0)
         sqlite_close(&store->writer.sqlite);
     return r;
@@ -183,10 +185,12 @@ int store_open(const struct store_options *options, struct store **ret_store, st
         return no_memory(reterr);
     store->lock_fd = -1;
     store->events = options->events;
+    store->options = options;
     queues_init(&store->queues);
     writer_init(&store->writer, &store->queues, options);
     readers_init(&store->readers, &store->queues, &store->writer.last_id);
     int r = open_all(store, options->path, reterr);
+    store->options = NULL;
     if (r < 0) {
         store_free(store);
         return r;
@@ -212,13 +216,7 @@ int store_recover(struct store *store, store_policy_fn *policy, void *arg,
 /* The names of the files are on the disk: SQLite ignores it when this fails. */
 static int sync_directory(struct store *store, struct error *reterr)
 {
-    int fd = open(store->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(reterr, -errno, "cannot open the store's folder '%s': %s",
-                         store->directory, strerror(errno));
-    // EINVAL: a file system that has no such thing.
-    int r = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-    (void)close(fd);
+    int r = place_sync(store->path);
     return r < 0 ? error_set(reterr, r, "cannot sync the store's folder '%s': %s", store->directory,
                              strerror(-r))
                  : 0;

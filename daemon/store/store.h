@@ -172,11 +172,16 @@ struct store_interruption_policy {
 typedef bool store_policy_fn(void *arg, const char *kind,
                              struct store_interruption_policy *ret_policy);
 
+/** A start that takes long is alive: `what` is under way, done of total (both 0: nobody knows).
+ * Several times a second; on the opener's thread. */
+typedef void store_progress_fn(void *arg, const char *what, uint64_t done, uint64_t total);
+
 struct store_options {
-    const char *path;       // of the database file
-    uint64_t max_backlog;   // of all waiting tasks
-    store_event_fn *events; // called only after store_start
-    void *arg;
+    const char *path;               // of the database file
+    uint64_t max_backlog;           // of all waiting tasks
+    store_event_fn *events;         // called only after store_start
+    store_progress_fn *progress_fn; // NULL: nobody is told
+    void *arg;                      // of both
 };
 
 /**

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static struct {
@@ -27,6 +28,8 @@ static struct {
 
 static _Atomic bool reached;
 static _Atomic bool armed;
+static _Atomic unsigned long file_system;     // its type; 0: the real one
+static _Atomic unsigned long long free_bytes; // with it or alone; 0: the real ones
 
 // The names are the linker's.
 // NOLINTBEGIN(readability-identifier-naming)
@@ -45,6 +48,7 @@ int __real_posix_fallocate(int fd, off_t offset, off_t length);
 void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 int __real_open(const char *path, int flags, ...);
 pid_t __real_fork(void);
+int __real_statfs(const char *path, struct statfs *status);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -61,6 +65,7 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t length);
 void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 int __wrap_open(const char *path, int flags, ...);
 pid_t __wrap_fork(void);
+int __wrap_statfs(const char *path, struct statfs *status);
 
 /* The errno with which this call is to fail, or 0. */
 static int strike(enum fault_call call)
@@ -124,8 +129,15 @@ void fault_reset(void)
 {
     take_back();
     atomic_store(&reached, false);
+    fault_file_system(0, 0);
     for (int call = 0; call < FAULT_CALL_COUNT; call++)
         atomic_store(&faults[call].calls, 0);
+}
+
+void fault_file_system(unsigned long type, unsigned long long bytes)
+{
+    atomic_store(&file_system, type);
+    atomic_store(&free_bytes, bytes);
 }
 
 int fault_calls(enum fault_call call)
@@ -223,5 +235,15 @@ int __wrap_open(const char *path, int flags, ...)
 pid_t __wrap_fork(void)
 {
     return fails(FAULT_FORK) ? -1 : __real_fork();
+}
+
+int __wrap_statfs(const char *path, struct statfs *status)
+{
+    int r = __real_statfs(path, status);
+    if (atomic_load(&file_system) != 0)
+        status->f_type = (long)atomic_load(&file_system);
+    if (atomic_load(&free_bytes) != 0)
+        status->f_bavail = (fsblkcnt_t)(atomic_load(&free_bytes) / (unsigned long)status->f_bsize);
+    return r;
 }
 // NOLINTEND(readability-identifier-naming)

@@ -53,6 +53,10 @@ void fault_fail_pthread_create(int nth);
  */
 bool fault_reached(void);
 
+/** From now on statfs tells this type of file system (0: the real one) and so much room (0: the
+ * real one), until fault_reset(). */
+void fault_file_system(unsigned long type, unsigned long long bytes);
+
 /** Takes back all faults, and forgets whether one has struck. */
 void fault_reset(void);
 

@@ -87,6 +87,17 @@ static void more_time_is_asked_for_in_microseconds(void **state)
     assert_string_equal(next_message(), "EXTEND_TIMEOUT_USEC=0");
 }
 
+static void a_long_start_tells_how_far_it_is_and_asks_for_time(void **state)
+{
+    (void)state;
+    notify_starting("copying", 1, 3);
+    assert_string_equal(next_message(), "STATUS=copying, 33 %");
+    assert_string_equal(next_message(), "EXTEND_TIMEOUT_USEC=120000000");
+    notify_starting("upgrading", 0, 0);
+    assert_string_equal(next_message(), "STATUS=upgrading");
+    assert_string_equal(next_message(), "EXTEND_TIMEOUT_USEC=120000000");
+}
+
 /* How long the barrier takes while another process reads as systemd does. */
 static rn_duration barrier_with_a_reader(void)
 {
@@ -147,6 +158,8 @@ int main(void)
                                         stop_listening),
         cmocka_unit_test_setup_teardown(more_time_is_asked_for_in_microseconds, listen_as_systemd,
                                         stop_listening),
+        cmocka_unit_test_setup_teardown(a_long_start_tells_how_far_it_is_and_asks_for_time,
+                                        listen_as_systemd, stop_listening),
         cmocka_unit_test_setup_teardown(barrier_ends_when_systemd_has_read_it, listen_as_systemd,
                                         stop_listening),
         cmocka_unit_test_setup_teardown(barrier_gives_up_after_a_second, listen_as_systemd,

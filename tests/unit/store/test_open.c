@@ -89,8 +89,9 @@ static void a_newer_version_is_refused_with_both_numbers(void **state)
     close_store(fixture);
     change_file(fixture, "PRAGMA user_version = 9");
     refused(fixture, -EBADMSG, "version 9");
-    refused(fixture, -EBADMSG, "up to 1");
-    change_file(fixture, "PRAGMA user_version = 1");
+    refused(fixture, -EBADMSG, "up to 2");
+    refused(fixture, -EBADMSG, "install the newer runneld");
+    change_file(fixture, "PRAGMA user_version = 2");
     open_store(fixture);
 }
 
@@ -261,41 +262,114 @@ static int64_t value_in(const char *path, const char *sql)
 }
 
 static const struct schema_step later_steps[] = {
-    {.to = 1, .sql = "this was done long ago"},
-    {.to = 2, .sql = "CREATE TABLE second(x); INSERT INTO second VALUES(2)"},
-    {.to = 3, .sql = "CREATE TABLE third(x); INSERT INTO third SELECT x + 1 FROM second"},
+    {.to = 2, .sql = "this was done long ago"},
+    {.to = 3, .sql = "CREATE TABLE third(x); INSERT INTO third VALUES(3)"},
+    {.to = 4, .sql = "CREATE TABLE fourth(x); INSERT INTO fourth SELECT x + 1 FROM third"},
 };
+
+struct told {
+    unsigned copying, upgrading;
+    uint64_t done, total;
+};
+
+static void note_progress(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+    struct told *told = arg;
+    *(strncmp(what, "copying", 7) == 0 ? &told->copying : &told->upgrading) += 1;
+    told->done = done;
+    told->total = total;
+}
+
+static struct schema_upgrade later_upgrade(struct fixture *fixture)
+{
+    return (struct schema_upgrade){
+        .path = fixture->path, .from = 2, .to = 4, .steps = later_steps, .count = 3};
+}
 
 static void an_older_file_is_copied_and_brought_up_step_by_step(void **state)
 {
     struct fixture *fixture = *state;
     struct sqlite sqlite;
     struct error error = {0};
+    struct told told = {0};
+    struct stat status;
     open_store(fixture);
     (void)put_many(fixture, "a", 10);
     close_store(fixture);
     open_sqlite(fixture, &sqlite);
     // What a daemon that was killed while it copied has left is in nobody's way.
-    write_file(beside_store(fixture, "v1.part"), 0, "half", 4);
+    write_file(beside_store(fixture, "v2-backup.part"), 0, "half", 4);
+    struct schema_upgrade upgrade = later_upgrade(fixture);
+    upgrade.progress_fn = note_progress;
+    upgrade.arg = &told;
 
-    int r = schema_upgrade(&sqlite, fixture->path, 1, later_steps, 3, &error);
+    int r = schema_upgrade(&sqlite, &upgrade, &error);
 
     sqlite_close(&sqlite);
     assert_int_equal(r, 0);
-    assert_int_equal(query(fixture, "PRAGMA user_version"), 3);
-    assert_int_equal(query(fixture, "SELECT x FROM third"), 3);
+    assert_int_equal(query(fixture, "PRAGMA user_version"), 4);
+    assert_int_equal(query(fixture, "SELECT x FROM fourth"), 4);
     assert_int_equal(query(fixture, "SELECT count(*) FROM tasks"), 10);
-    const char *copy = beside_store(fixture, "v1");
-    assert_int_equal(value_in(copy, "PRAGMA user_version"), 1);
+    const char *copy = beside_store(fixture, "v2-backup");
+    assert_int_equal(value_in(copy, "PRAGMA user_version"), 2);
     assert_int_equal(value_in(copy, "SELECT count(*) FROM tasks"), 10);
-    assert_int_equal(access(beside_store(fixture, "v1.part"), F_OK), -1);
+    assert_int_equal(stat(copy, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    assert_int_equal(access(beside_store(fixture, "v2-backup.part"), F_OK), -1);
+    assert_int_equal(told.copying, 1);
+    assert_true(told.total > 0 && told.done <= told.total);
+}
+
+static void a_copy_that_is_there_is_not_overwritten(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = {0};
+    open_store(fixture);
+    close_store(fixture);
+    write_file(beside_store(fixture, "v2-backup"), 0, "first", 5);
+    for (int nth = 2; nth <= 3; nth++) {
+        struct sqlite sqlite;
+        char name[32];
+        change_file(fixture, "PRAGMA user_version = 2");
+        change_file(fixture, "DROP TABLE IF EXISTS third");
+        change_file(fixture, "DROP TABLE IF EXISTS fourth");
+        open_sqlite(fixture, &sqlite);
+        struct schema_upgrade upgrade = later_upgrade(fixture);
+        assert_int_equal(schema_upgrade(&sqlite, &upgrade, &error), 0);
+        sqlite_close(&sqlite);
+        (void)snprintf(name, sizeof(name), "v2-backup-%d", nth);
+        assert_int_equal(value_in(beside_store(fixture, name), "PRAGMA user_version"), 2);
+    }
+    struct stat status;
+    assert_int_equal(stat(beside_store(fixture, "v2-backup"), &status), 0);
+    assert_int_equal(status.st_size, 5);
+    // The newest is the one to go back to.
+    refused(fixture, -EBADMSG, "version 4");
+    refused(fixture, -EBADMSG, "go back to");
+    refused(fixture, -EBADMSG, "-v2-backup-3'");
+}
+
+static void a_copy_whose_upgrade_was_committed_gets_its_name_at_the_next_start(void **state)
+{
+    struct fixture *fixture = *state;
+    open_store(fixture);
+    close_store(fixture);
+    write_file(beside_store(fixture, "v1-backup.part"), 0, "whole", 5);
+    fault_fail(FAULT_FSYNC, 1, EIO); // of the folder
+    refused(fixture, -EIO, "v1-backup.part");
+    assert_true(fault_reached());
+
+    open_store(fixture);
+
+    assert_int_equal(access(beside_store(fixture, "v1-backup"), F_OK), 0);
+    assert_int_equal(access(beside_store(fixture, "v1-backup.part"), F_OK), -1);
 }
 
 static void a_step_that_fails_leaves_the_file_as_it_was(void **state)
 {
     static const struct schema_step bad_steps[] = {
-        {.to = 2, .sql = "CREATE TABLE second(x)"},
         {.to = 3, .sql = "CREATE TABLE second(x)"},
+        {.to = 4, .sql = "CREATE TABLE second(x)"},
     };
     struct fixture *fixture = *state;
     struct sqlite sqlite;
@@ -303,29 +377,81 @@ static void a_step_that_fails_leaves_the_file_as_it_was(void **state)
     open_store(fixture);
     close_store(fixture);
     open_sqlite(fixture, &sqlite);
-    assert_true(schema_upgrade(&sqlite, fixture->path, 1, bad_steps, 2, &error) < 0);
+    struct schema_upgrade upgrade = later_upgrade(fixture);
+    upgrade.steps = bad_steps;
+    upgrade.count = 2;
+    assert_true(schema_upgrade(&sqlite, &upgrade, &error) < 0);
     sqlite_close(&sqlite);
     assert_non_null(strstr(error.text, "already exists"));
-    assert_int_equal(query(fixture, "PRAGMA user_version"), 1);
+    assert_int_equal(query(fixture, "PRAGMA user_version"), 2);
+    assert_int_equal(access(beside_store(fixture, "v2-backup"), F_OK), -1);
+    assert_int_equal(access(beside_store(fixture, "v2-backup.part"), F_OK), -1);
     open_store(fixture);
+}
+
+static void a_step_that_takes_long_tells_that_it_goes_on(void **state)
+{
+    static const struct schema_step long_steps[] = {
+        {.to = 1,
+         .sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000) "
+                "SELECT count(*) FROM n"}};
+    struct fixture *fixture = *state;
+    struct sqlite sqlite;
+    struct error error = {0};
+    struct told told = {0};
+    write_file(fixture->path, 0, "", 0);
+    open_sqlite(fixture, &sqlite);
+    struct schema_upgrade upgrade = {.path = fixture->path,
+                                     .to = 1,
+                                     .steps = long_steps,
+                                     .count = 1,
+                                     .progress_fn = note_progress,
+                                     .arg = &told};
+    assert_int_equal(schema_upgrade(&sqlite, &upgrade, &error), 0);
+    sqlite_close(&sqlite);
+    assert_int_equal(told.copying, 0);
+    assert_true(told.upgrading >= 1);
+    assert_int_equal(told.total, 0);
 }
 
 static void a_copy_that_can_not_be_made_stops_the_upgrade(void **state)
 {
-    static const enum fault_call calls[] = {FAULT_OPEN, FAULT_FSYNC};
+    static const struct {
+        enum fault_call call;
+        int nth;
+    } faults[] = {{FAULT_OPEN, 1}, {FAULT_OPEN, 2}, {FAULT_FSYNC, 1}, {FAULT_FSYNC, 2}};
     struct fixture *fixture = *state;
     struct sqlite sqlite;
     struct error error = {0};
     open_store(fixture);
     close_store(fixture);
     open_sqlite(fixture, &sqlite);
-    for (size_t i = 0; i < 2; i++) {
-        fault_fail(calls[i], 1, EIO);
-        assert_int_equal(schema_upgrade(&sqlite, fixture->path, 1, later_steps, 3, &error), -EIO);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        struct schema_upgrade upgrade = later_upgrade(fixture);
+        fault_fail(faults[i].call, faults[i].nth, EIO);
+        assert_int_equal(schema_upgrade(&sqlite, &upgrade, &error), -EIO);
         assert_true(fault_reached());
+        assert_int_equal(access(beside_store(fixture, "v2-backup.part"), F_OK), -1);
     }
     sqlite_close(&sqlite);
-    assert_int_equal(query(fixture, "PRAGMA user_version"), 1);
+    assert_int_equal(query(fixture, "PRAGMA user_version"), 2);
+}
+
+static void no_room_for_the_copy_is_told_before_it_is_begun(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sqlite sqlite;
+    struct error error = {0};
+    open_store(fixture);
+    close_store(fixture);
+    open_sqlite(fixture, &sqlite);
+    struct schema_upgrade upgrade = later_upgrade(fixture);
+    fault_file_system(0, 4 << 20);
+    assert_int_equal(schema_upgrade(&sqlite, &upgrade, &error), -ENOSPC);
+    fault_reset();
+    sqlite_close(&sqlite);
+    assert_non_null(strstr(error.text, "4 MiB are free: make room"));
+    assert_int_equal(query(fixture, "PRAGMA user_version"), 2);
 }
 
 static void the_store_has_what_makes_it_durable(void **state)
@@ -356,6 +482,10 @@ int main(void)
         OPEN_TEST(an_older_file_is_copied_and_brought_up_step_by_step),
         OPEN_TEST(a_step_that_fails_leaves_the_file_as_it_was),
         OPEN_TEST(a_copy_that_can_not_be_made_stops_the_upgrade),
+        OPEN_TEST(a_copy_that_is_there_is_not_overwritten),
+        OPEN_TEST(a_copy_whose_upgrade_was_committed_gets_its_name_at_the_next_start),
+        OPEN_TEST(a_step_that_takes_long_tells_that_it_goes_on),
+        OPEN_TEST(no_room_for_the_copy_is_told_before_it_is_begun),
         OPEN_TEST(the_store_has_what_makes_it_durable),
     };
     return cmocka_run_group_tests_name("open", tests, NULL, NULL);
