@@ -189,6 +189,8 @@ void answer_task_rest(struct buffer *buffer, struct engine *engine, const struct
     add_text(buffer, &record->exec);
     BUFFER_LITERAL(buffer, ",\"tags\":");
     add_text(buffer, &record->tags);
+    BUFFER_LITERAL(buffer, ",\"traceparent\":");
+    buffer_json_text(buffer, record->traceparent[0] == '\0' ? NULL : record->traceparent);
     BUFFER_LITERAL(buffer, ",\"attempt\":");
     buffer_unsigned(buffer, record->attempt);
     BUFFER_LITERAL(buffer, ",\"worker\":");

@@ -8,6 +8,7 @@
 
 #include "api/members.h"
 #include "api/routes.h"
+#include "api/trace.h"
 #include "config/units.h"
 #include "runners/runner.h"
 
@@ -447,6 +448,7 @@ int fields_task(const struct fields *fields, json_t *task, const char *text,
     if (faults->count > faults_before)
         return -EINVAL;
 
+    memcpy(record->traceparent, fields->traceparent, sizeof(record->traceparent));
     record->created_at_ms = fields->now_ms;
     record->state = record->due_at_ms > fields->now_ms ? TASK_SCHEDULED : TASK_QUEUED;
     record->queued_at_ms = record->state == TASK_QUEUED ? fields->now_ms : 0;
@@ -527,6 +529,7 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
 {
     *fields = (struct fields){.server = request->server, .now_ms = rn_wall_ms()};
+    trace_of_request(request, fields->traceparent);
     for (unsigned i = 0; i < PARAMETER_COUNT; i++) {
         bool is_field = i != PARAMETER_PRETTY && i != PARAMETER_WAIT;
         if (!is_field || request->parameters[i] == NULL)

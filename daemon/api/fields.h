@@ -16,7 +16,8 @@
 struct fields {
     const struct server *server;
     int64_t now_ms;
-    json_t *defaults; // an object of what the query gives; NULL: nothing
+    json_t *defaults;                     // an object of what the query gives; NULL: nothing
+    char traceparent[RECORD_TRACE_BYTES]; // of the request; "": none
 };
 
 /** Reads the query's task parameters. -EINVAL: problem_text (512 bytes) names the first bad one;

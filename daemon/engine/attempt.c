@@ -14,6 +14,41 @@
 #include "engine/core.h"
 #include "store/history.h"
 
+/* ---- the log ---- */
+
+enum { EVENT_FIELDS_MAX = 4 };
+
+/* An event of a task. Its queue, its kind and the trace that it belongs to are told with each. */
+static void tell_fields(enum log_level level, const char *event, const struct record *record,
+                        const struct log_field *more, size_t count)
+{
+    struct log_field fields[EVENT_FIELDS_MAX + 4] = {LOG_UINT("task", record->id),
+                                                     LOG_TEXT("queue", record->queue),
+                                                     LOG_TEXT("kind", record->kind)};
+    char trace[33];
+    size_t used = 3;
+
+    RN_ASSERT(count <= EVENT_FIELDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        fields[used++] = more[i];
+    if (record->traceparent[0] != '\0') {
+        (void)snprintf(trace, sizeof(trace), "%.32s", record->traceparent + 3); // behind 00-
+        fields[used++] = LOG_TEXT("trace", trace);
+    }
+    log_fields(level, event, fields, used);
+}
+
+/* The fields beside task, queue, kind and trace follow; one at least. */
+#define TELL(level, event, record, ...)                                                            \
+    do {                                                                                           \
+        if (log_enabled(level)) {                                                                  \
+            const struct log_field more_[] = {__VA_ARGS__};                                        \
+            tell_fields(level, event, record, more_, sizeof(more_) / sizeof(more_[0]));            \
+        }                                                                                          \
+    } while (0)
+
+/* ---- waiting for the store ---- */
+
 /* A read or an operation that a worker waits for; the element is the result. */
 static void tell_worker(rn_chan *chan, int result)
 {
@@ -48,8 +83,8 @@ static void ended(struct store_op *op, void *arg)
     struct queue *queue = task->queue;
 
     if (op->result < 0 && op->result != -ESTALE)
-        log_event(LOG_LEVEL_ERR, "task_end_not_stored", LOG_UINT("task", task->record.id),
-                  LOG_TEXT("queue", queue->name), LOG_TEXT("error", rn_strerror(op->result)));
+        TELL(LOG_LEVEL_ERR, "task_end_not_stored", &task->record,
+             LOG_TEXT("error", rn_strerror(op->result)));
     if (op->type == STORE_HOLD || op->result < 0)
         (void)queue_land(queue, task->record.id);
     task_free(task);
@@ -65,15 +100,14 @@ static void submit_end(struct task *task)
     task->op.now_ms = rn_wall_ms();
     int r = store_submit_wait(NULL, store, &task->op);
     if (r < 0) // stopped: the task stays queued on disk, the next start runs it
-        log_event(LOG_LEVEL_ERR, "task_end_not_stored", LOG_UINT("task", task->record.id),
-                  LOG_TEXT("queue", task->queue->name), LOG_TEXT("error", rn_strerror(r)));
+        TELL(LOG_LEVEL_ERR, "task_end_not_stored", &task->record,
+             LOG_TEXT("error", rn_strerror(r)));
 }
 
 static void hold(struct task *task)
 {
-    log_event(LOG_LEVEL_WARN, "task_held", LOG_UINT("task", task->record.id),
-              LOG_TEXT("queue", task->queue->name), LOG_TEXT("kind", task->record.kind),
-              LOG_TEXT("error", "the configuration has no such kind"));
+    TELL(LOG_LEVEL_WARN, "task_held", &task->record,
+         LOG_TEXT("error", "the configuration has no such kind"));
     memset(&task->op, 0, sizeof(task->op));
     task->op.type = STORE_HOLD;
     task->op.hold.id = task->record.id;
@@ -302,34 +336,27 @@ static void tell_end(const struct task *task, enum task_state to)
     switch (to) {
     case TASK_SUCCEEDED:
         count_end(task, ENGINE_SUCCEEDED);
-        log_event(LOG_LEVEL_INFO, "task_succeeded", LOG_UINT("task", record->id),
-                  LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
-                  LOG_INT("took_ms", record->finished_at_ms - record->started_at_ms));
+        TELL(LOG_LEVEL_INFO, "task_succeeded", record,
+             LOG_INT("took_ms", record->finished_at_ms - record->started_at_ms));
         break;
     case TASK_RETRYING:
         count_end(task, ENGINE_RETRIED);
-        log_event(LOG_LEVEL_WARN, "task_retry", LOG_UINT("task", record->id),
-                  LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
-                  LOG_UINT("attempt", record->attempt),
-                  LOG_INT("delay_ms", record->due_at_ms - record->finished_at_ms),
-                  LOG_TEXT("error", record->error_message.bytes));
+        TELL(LOG_LEVEL_WARN, "task_retry", record, LOG_UINT("attempt", record->attempt),
+             LOG_INT("delay_ms", record->due_at_ms - record->finished_at_ms),
+             LOG_TEXT("error", record->error_message.bytes));
         break;
     case TASK_QUEUED:
         count_end(task, ENGINE_INTERRUPTED);
-        log_event(LOG_LEVEL_NOTICE, "task_put_back", LOG_UINT("task", record->id),
-                  LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind));
+        tell_fields(LOG_LEVEL_NOTICE, "task_put_back", record, NULL, 0);
         break;
     case TASK_CANCELLED:
         count_end(task, ENGINE_CANCELLED);
-        log_event(LOG_LEVEL_INFO, "task_cancelled", LOG_UINT("task", record->id),
-                  LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind));
+        tell_fields(LOG_LEVEL_INFO, "task_cancelled", record, NULL, 0);
         break;
     default:
         count_end(task, ENGINE_FAILED);
-        log_event(LOG_LEVEL_WARN, "task_failed", LOG_UINT("task", record->id),
-                  LOG_TEXT("queue", record->queue), LOG_TEXT("kind", record->kind),
-                  LOG_UINT("attempt", record->attempt), LOG_TEXT("code", record->error_code),
-                  LOG_TEXT("error", record->error_message.bytes));
+        TELL(LOG_LEVEL_WARN, "task_failed", record, LOG_UINT("attempt", record->attempt),
+             LOG_TEXT("code", record->error_code), LOG_TEXT("error", record->error_message.bytes));
         break;
     }
 }
@@ -376,6 +403,7 @@ static void run(rn_context *context, struct task *task, struct outcome *outcome)
         .args = task->record.args.bytes == NULL ? "null" : task->record.args.bytes,
         .args_bytes = task->record.args.bytes == NULL ? 4 : task->record.args.length,
         .deadline_ms = task->record.started_at_ms + task_timeout(task) / RN_MILLISECOND,
+        .traceparent = task->record.traceparent,
         .slot = slot,
         .work_root = task->queue->engine->work_root,
         .kill_grace = current_grace,
@@ -436,9 +464,8 @@ void attempt_give_up(struct task *task)
     struct outcome outcome = {0};
     struct task *end = calloc(1, sizeof(*end));
 
-    log_event(LOG_LEVEL_ERR, "worker_given_up", LOG_UINT("task", task->record.id),
-              LOG_TEXT("queue", task->queue->name), LOG_TEXT("kind", task->kind->name),
-              LOG_TEXT("error", "it did not end after its context had"));
+    TELL(LOG_LEVEL_ERR, "worker_given_up", &task->record,
+         LOG_TEXT("error", "it did not end after its context had"));
     if (end == NULL)
         return; // its slot tells the next daemon
 
@@ -449,7 +476,7 @@ void attempt_give_up(struct task *task)
     end->record.args = end->record.tags = end->record.result = (struct text){0};
     end->record.error_message = end->record.exec = end->record.history = (struct text){0};
     if (text_set(&end->record.history, task->record.history.bytes, task->record.history.length) < 0)
-        log_event(LOG_LEVEL_WARN, "attempts_lost", LOG_UINT("task", task->record.id));
+        tell_fields(LOG_LEVEL_WARN, "attempts_lost", &task->record, NULL, 0);
     rn_mutex_lock(&task->queue->mu);
     int cause = task->cancel_requested ? CAUSE_CANCELLED : CAUSE_DRAINED;
     rn_mutex_unlock(&task->queue->mu);

@@ -114,6 +114,7 @@ static int copy_running(const struct task *task, bool with_bodies, struct record
     copy->created_at_ms = from->created_at_ms;
     copy->queued_at_ms = from->queued_at_ms;
     copy->interruptions = from->interruptions;
+    memcpy(copy->traceparent, from->traceparent, sizeof(copy->traceparent));
 
     int r = text_set(&copy->tags, from->tags.bytes, from->tags.length);
     if (r == 0)

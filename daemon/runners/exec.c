@@ -94,7 +94,7 @@ static int make_environment(struct command *command, const struct attempt *attem
     size_t pass_count = count_words(kind->pass_env);
     size_t env_count = count_words(kind->env);
 
-    command->environment = calloc(8 + pass_count + env_count + 1, sizeof(char *));
+    command->environment = calloc(9 + pass_count + env_count + 1, sizeof(char *));
     if (command->environment == NULL)
         return -ENOMEM;
     set_variable(command, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -106,6 +106,9 @@ static int make_environment(struct command *command, const struct attempt *attem
     set_variable(command, "RUNNEL_ATTEMPT=%u", attempt->number);
     (void)units_instant_text(attempt->deadline_ms, deadline);
     set_variable(command, "RUNNEL_DEADLINE=%s", deadline);
+    // Before the configuration's own, which win.
+    if (attempt->traceparent != NULL && attempt->traceparent[0] != '\0')
+        set_variable(command, "TRACEPARENT=%s", attempt->traceparent);
     for (size_t i = 0; i < pass_count; i++) {
         // The daemon never changes its environment, so it may be read on any thread.
         const char *value = getenv(kind->pass_env[i]);

@@ -22,9 +22,10 @@ struct attempt {
     unsigned number;  // of the attempt, from 1
     const char *args; // JSON text, NUL-terminated; "null" where the task has none
     size_t args_bytes;
-    int64_t deadline_ms;   // wall clock, for RUNNEL_DEADLINE
-    struct slot *slot;     // a command's child writes its pid there
-    const char *work_root; // folder below which an own work directory is made, absolute
+    int64_t deadline_ms;     // wall clock, for RUNNEL_DEADLINE
+    const char *traceparent; // for TRACEPARENT; "" or NULL: none
+    struct slot *slot;       // a command's child writes its pid there
+    const char *work_root;   // folder below which an own work directory is made, absolute
     // How long after ctx's end SIGKILL follows SIGTERM; read when it is needed, since a second
     // SIGTERM shortens it
     rn_duration (*kill_grace)(void *arg);

@@ -364,6 +364,28 @@ static void the_environment_is_made_from_nothing(void **state)
     rig_fini(&rig);
 }
 
+static void the_trace_is_in_the_environment_unless_the_kind_sets_its_own(void **state)
+{
+    static const char traceparent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    struct rig rig;
+    char *env[] = {"TRACEPARENT=own", NULL};
+
+    (void)state;
+    rig_init_shell(&rig, "echo \"${TRACEPARENT-none}\"");
+    rig_run(&rig, "null");
+    rig_assert_succeeded(&rig, "none");
+    rig.attempt.traceparent = "";
+    rig_run(&rig, "null");
+    rig_assert_succeeded(&rig, "none");
+    rig.attempt.traceparent = traceparent;
+    rig_run(&rig, "null");
+    rig_assert_succeeded(&rig, traceparent);
+    rig.kind.env = env;
+    rig_run(&rig, "null");
+    rig_assert_succeeded(&rig, "own");
+    rig_fini(&rig);
+}
+
 static void a_work_directory_is_private_empty_and_gone_afterwards(void **state)
 {
     struct rig rig;
@@ -675,6 +697,7 @@ int main(void)
         cmocka_unit_test(what_keeps_a_program_from_starting_is_told_in_words),
         cmocka_unit_test(a_script_that_cannot_be_started_says_what_it_lacks),
         cmocka_unit_test(the_environment_is_made_from_nothing),
+        cmocka_unit_test(the_trace_is_in_the_environment_unless_the_kind_sets_its_own),
         cmocka_unit_test(a_work_directory_is_private_empty_and_gone_afterwards),
         cmocka_unit_test(a_failed_command_leaves_no_work_directory_either),
         cmocka_unit_test(a_configured_directory_is_left_alone),
