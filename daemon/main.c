@@ -11,6 +11,7 @@
 #include <runnel/group.h>
 
 #include "api/server.h"
+#include "care.h"
 #include "observe/notify.h"
 #include "options.h"
 
@@ -202,6 +203,18 @@ static void report_faults(const struct config_fault *faults, size_t count)
     }
 }
 
+/* Looks after the store in place of serving it. */
+static int look_after(const struct config *config, enum options_mode mode)
+{
+    struct error error = {0};
+
+    int r = care_run(config->store, mode, &error);
+    if (r >= 0)
+        return r;
+    fprintf(stderr, "runneld: %s\n", error.text);
+    return exit_code(r);
+}
+
 int main(int argc, char **argv)
 {
     rn_time begun = rn_now();
@@ -235,6 +248,8 @@ int main(int argc, char **argv)
         printf("%s: the configuration is valid\n", options.config);
     else if (options.mode == OPTIONS_PRINT)
         code = config_print(config, stdout) < 0 ? EX_IOERR : EX_OK;
+    else if (options.mode == OPTIONS_CHECK_STORE || options.mode == OPTIONS_COMPACT)
+        code = look_after(config, options.mode);
     else {
         log_init(config->log_level);
         log_format_set(config->log_format);

@@ -6,7 +6,15 @@
 
 enum { OPTIONS_OVERRIDES_MAX = 64 };
 
-enum options_mode { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_PRINT, OPTIONS_VERSION, OPTIONS_HELP };
+enum options_mode {
+    OPTIONS_RUN,
+    OPTIONS_CHECK,
+    OPTIONS_PRINT,
+    OPTIONS_VERSION,
+    OPTIONS_HELP,
+    OPTIONS_CHECK_STORE,
+    OPTIONS_COMPACT
+};
 
 struct options {
     enum options_mode mode;

@@ -294,4 +294,52 @@ void store_stats(struct store *store, struct store_stats *ret_stats);
 /** How long the commits took. Lives as long as the store. Threads: any. */
 const struct metrics_histogram *store_commit_times(struct store *store);
 
+/* ---- a store that no daemon has ---- */
+
+/**
+ * Where root asks: becomes the owner of the store's file, for good, so that nothing that is made
+ * beside it is root's and the daemon can go on with it. Before any thread, and before the store is
+ * opened.
+ *
+ * **Errors:** -EPERM: it belongs to somebody else, and this is not root; as stat(2), setresuid(2).
+ */
+int store_become_owner(const char *path, struct error *reterr) RN_MUST_CHECK;
+
+/** A line of a report, without its newline. */
+typedef void store_line_fn(void *arg, const char *line);
+
+struct store_check_result {
+    int version; // of the schema
+    uint64_t tasks, keys;
+    unsigned checks;
+    uint64_t faults;
+};
+
+/**
+ * Looks at all of a store: its pages, states, counts against rows, args and results that belong to
+ * tasks, and texts. Changes nothing.
+ *
+ * @param line_fn  called with a line for each check, "counts: ok", or for each of its first faults
+ *
+ * **Blocking:** for as long as reading all of it takes. **Errors:** -EBUSY a daemon has it (exit
+ * 73); -EBADMSG no store of Runnel's, of a newer version, or damaged so that nothing can be looked
+ * at (65); -EIO (74); as realpath(3) and open(2). Faults that were found are no error.
+ */
+int store_check(const char *path, store_line_fn *line_fn, void *arg,
+                struct store_check_result *ret_result, struct error *reterr) RN_MUST_CHECK;
+
+struct store_compaction {
+    uint64_t bytes_before, bytes_after;
+};
+
+/**
+ * Rewrites a store without what is free in it: into a file beside it, which is checked, synced and
+ * put in its place. Killed on the way, the store is as it was.
+ *
+ * **Blocking:** for as long as writing all of it takes. **Errors:** as store_check; -EBUSY also:
+ * another program has the file open; -ENOSPC: there is no room for the copy.
+ */
+int store_compact(const char *path, struct store_compaction *ret_compaction, struct error *reterr)
+    RN_MUST_CHECK;
+
 #endif

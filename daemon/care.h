@@ -1,0 +1,12 @@
+/** \file The modes of runneld that look after a store while no daemon has it. */
+#ifndef DAEMON_CARE_H
+#define DAEMON_CARE_H
+
+#include "observe/error.h"
+#include "options.h"
+
+/** --check-store and --compact: prints what comes out. Returns the exit code, or a negative errno
+ * with reterr. */
+int care_run(const char *store, enum options_mode mode, struct error *reterr) RN_MUST_CHECK;
+
+#endif

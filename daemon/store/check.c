@@ -1,0 +1,176 @@
+/* The check of a store: one table of questions, each a SELECT whose every row is a fault in words.
+ * A question that the file can't answer, since a page or a table of it is damaged, is a fault too.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "store/offline.h"
+
+enum { FAULTS_SHOWN = 10 }; // of each question; the others are counted
+
+// The states as a table, and each queue's counts of them as rows.
+#define COUNTS                                                                                     \
+    "WITH kept(number, state, name, tasks) AS ("                                                   \
+    "SELECT number, 0, 'scheduled', scheduled FROM queues UNION ALL "                              \
+    "SELECT number, 1, 'queued', queued FROM queues UNION ALL "                                    \
+    "SELECT number, 2, 'retrying', retrying FROM queues UNION ALL "                                \
+    "SELECT number, 3, 'running', running FROM queues UNION ALL "                                  \
+    "SELECT number, 4, 'succeeded', succeeded FROM queues UNION ALL "                              \
+    "SELECT number, 5, 'failed', failed FROM queues UNION ALL "                                    \
+    "SELECT number, 6, 'cancelled', cancelled FROM queues UNION ALL "                              \
+    "SELECT number, 7, 'held', held FROM queues), "                                                \
+    "counted(number, state, tasks) AS ("                                                           \
+    "SELECT queue, state, count(*) FROM tasks GROUP BY queue, state) "
+
+// clang-format off
+static const struct {
+    const char *name;
+    int since; // version of the schema
+    const char *sql;
+} questions[] = {
+    {"pages", 1,
+        "SELECT integrity_check FROM pragma_integrity_check(100) WHERE integrity_check <> 'ok'"},
+    {"head", 1,
+        "SELECT 'the store has no id of 16 hexadecimal digits' "
+        "WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'store_id' AND length(value) = 16 AND value NOT GLOB '*[^0-9a-f]*') UNION ALL "
+        "SELECT 'the last id that was given is not known' "
+        "WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'last_id' AND typeof(value) = 'integer' AND value >= 0)"},
+    {"queues", 1,
+        "SELECT printf('queue %d: its number does not follow the one before it', number) FROM queues "
+        "WHERE number <> (SELECT count(*) FROM queues AS q WHERE q.number <= queues.number) UNION ALL "
+        "SELECT printf('queue %d: its name has no length from 1 to 64', number) FROM queues "
+        "WHERE length(CAST(name AS BLOB)) NOT BETWEEN 1 AND 64 UNION ALL "
+        "SELECT printf('task %d: there is no queue %s', id, quote(queue)) FROM tasks WHERE queue NOT IN (SELECT number FROM queues)"},
+    {"states", 1,
+        "SELECT printf('task %d: there is no state %s', id, quote(state)) FROM tasks WHERE typeof(state) <> 'integer' OR state NOT BETWEEN 0 AND 7"},
+    {"counts", 1,
+        COUNTS "SELECT printf('queue %s: %d %s tasks are there, %s are counted', queues.name, coalesce(counted.tasks, 0), kept.name, quote(kept.tasks)) "
+        "FROM kept JOIN queues USING (number) LEFT JOIN counted USING (number, state) WHERE kept.tasks IS NOT coalesce(counted.tasks, 0)"},
+    {"numbers", 1,
+        "SELECT printf('task %d: its id is none', id) FROM tasks WHERE id NOT BETWEEN 1 AND 9007199254740991 UNION ALL "
+        "SELECT printf('task %d: its flags %s have an unknown one', id, quote(flags)) FROM tasks WHERE typeof(flags) <> 'integer' OR flags NOT BETWEEN 0 AND 15 UNION ALL "
+        "SELECT printf('task %d: it has been started less than never', id) FROM tasks WHERE run < 0 OR attempt < 0 OR interruptions < 0"},
+    {"args", 1,
+        "SELECT printf('task %d: its large args are missing', id) FROM tasks WHERE flags & 1 AND id NOT IN (SELECT id FROM large_args) UNION ALL "
+        "SELECT printf('task %d: has args in two places', id) FROM tasks WHERE flags & 1 AND args IS NOT NULL UNION ALL "
+        "SELECT printf('large args %d: belong to no task', id) FROM large_args WHERE id NOT IN (SELECT id FROM tasks WHERE flags & 1)"},
+    {"results", 1,
+        "SELECT printf('task %d: its large result is missing', id) FROM tasks WHERE flags & 2 AND id NOT IN (SELECT id FROM large_results) UNION ALL "
+        "SELECT printf('task %d: has results in two places', id) FROM tasks WHERE flags & 2 AND result IS NOT NULL UNION ALL "
+        "SELECT printf('large result %d: belongs to no task', id) FROM large_results WHERE id NOT IN (SELECT id FROM tasks WHERE flags & 2)"},
+    {"texts", 1,
+        "SELECT printf('task %d: its kind has no length from 1 to 64', id) FROM tasks WHERE length(CAST(kind AS BLOB)) NOT BETWEEN 1 AND 64 UNION ALL "
+        "SELECT printf('task %d: its error code is too long', id) FROM tasks WHERE length(CAST(error_code AS BLOB)) > 31 UNION ALL "
+        "SELECT printf('task %d: its args are no JSON', id) FROM tasks WHERE args IS NOT NULL AND NOT json_valid(args) UNION ALL "
+        "SELECT printf('task %d: its large args are no JSON', id) FROM large_args WHERE args IS NOT NULL AND NOT json_valid(args) UNION ALL "
+        "SELECT printf('task %d: its result is no JSON', id) FROM tasks WHERE flags & 4 AND result IS NOT NULL AND NOT json_valid(result) UNION ALL "
+        "SELECT printf('task %d: its large result is no JSON', id) FROM large_results "
+        "WHERE id IN (SELECT id FROM tasks WHERE flags & 4) AND NOT json_valid(result) UNION ALL "
+        "SELECT printf('task %d: its tags are no JSON', id) FROM tasks WHERE tags IS NOT NULL AND NOT json_valid(tags) UNION ALL "
+        "SELECT printf('task %d: its exec is no JSON', id) FROM tasks WHERE exec IS NOT NULL AND NOT json_valid(exec) UNION ALL "
+        "SELECT printf('task %d: its history is no JSON', id) FROM tasks WHERE history IS NOT NULL AND NOT json_valid(history)"},
+    {"traces", 2,
+        "SELECT printf('task %d: its traceparent has no 55 characters', id) FROM tasks WHERE length(traceparent) <> 55"},
+    {"keys", 1,
+        "SELECT printf('key %s: its hash has no 32 bytes', quote(key)) FROM keys WHERE length(CAST(hash AS BLOB)) <> 32 UNION ALL "
+        "SELECT printf('key %s: its tasks can not be those of its ids', quote(key)) FROM keys "
+        "WHERE count < 0 OR count > 0 AND (first_id < 1 OR last_id - first_id + 1 < count)"},
+};
+// clang-format on
+
+struct checking {
+    struct sqlite *sqlite;
+    store_line_fn *line_fn;
+    void *arg;
+    struct store_check_result *result;
+};
+
+static void tell(const struct checking *checking, const char *name, const char *text)
+{
+    char line[1024];
+
+    (void)snprintf(line, sizeof(line), "%s: %s", name, text);
+    for (char *byte = line; *byte != '\0'; byte++) {
+        if ((unsigned char)*byte < 0x20 || *byte == 0x7F)
+            *byte = '?'; // of a damaged file: not to be let loose on a terminal
+    }
+    checking->line_fn(checking->arg, line);
+}
+
+/* The file as it is can't be read on: a fault of the memory or the disk, which says nothing of the
+ * store. */
+static bool is_ours(int error)
+{
+    return error == -ENOMEM || error == -EIO || error == -ENOSPC || error == -EAGAIN;
+}
+
+/* Tells the faults of one question, or that there is none. */
+static int ask(const struct checking *checking, const char *name, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    uint64_t faults = 0;
+
+    errno = 0;
+    int result = sqlite3_prepare_v2(checking->sqlite->db, sql, -1, &statement, NULL);
+    while (result == SQLITE_OK || result == SQLITE_ROW) {
+        result = sqlite3_step(statement);
+        if (result != SQLITE_ROW)
+            break;
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        if (++faults <= FAULTS_SHOWN)
+            tell(checking, name, text == NULL ? "a fault without words" : text);
+    }
+    int r = sqlite_error(checking->sqlite, result);
+    if (r < 0 && !is_ours(r)) {
+        tell(checking, name, sqlite3_errmsg(checking->sqlite->db));
+        faults++;
+        r = 0;
+    }
+    (void)sqlite3_finalize(statement);
+    if (faults > FAULTS_SHOWN) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "and %llu more",
+                       (unsigned long long)(faults - FAULTS_SHOWN));
+        tell(checking, name, text);
+    } else if (faults == 0 && r == 0) {
+        tell(checking, name, "ok");
+    }
+    checking->result->checks++;
+    checking->result->faults += faults;
+    return r;
+}
+
+/* Of a table that can't be read: 0. */
+static uint64_t rows(struct sqlite *sqlite, const char *sql)
+{
+    int64_t count = 0;
+    int r = sqlite_value(sqlite, sql, &count);
+    return r < 0 ? 0 : (uint64_t)count;
+}
+
+int store_check(const char *path, store_line_fn *line_fn, void *arg,
+                struct store_check_result *ret_result, struct error *reterr)
+{
+    struct offline offline;
+    struct store_check_result result = {0};
+
+    int r = offline_open(&offline, path, SQLITE_READER, reterr);
+    if (r < 0)
+        return r;
+    const struct checking checking = {
+        .sqlite = &offline.sqlite, .line_fn = line_fn, .arg = arg, .result = &result};
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]) && r == 0; i++) {
+        if (questions[i].since <= offline.version)
+            r = ask(&checking, questions[i].name, questions[i].sql);
+    }
+    if (r < 0)
+        (void)error_set(reterr, r, "cannot check the store '%s': %s", offline.path,
+                        sqlite3_errmsg(offline.sqlite.db));
+    result.version = offline.version;
+    result.tasks = rows(&offline.sqlite, "SELECT count(*) FROM tasks");
+    result.keys = rows(&offline.sqlite, "SELECT count(*) FROM keys");
+    offline_close(&offline);
+    if (r == 0)
+        *ret_result = result;
+    return r;
+}
