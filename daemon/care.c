@@ -48,3 +48,15 @@ int care_run(const char *store, enum options_mode mode, struct error *reterr)
         r = error_set(reterr, -EIO, "cannot write what came out");
     return r;
 }
+
+void care_warn(const char *store)
+{
+    const char *name = store_unfit_file_system(store);
+
+    if (name != NULL)
+        fprintf(
+            stderr,
+            "runneld: warning: the store '%s' lies on %s, whose locks and shared memory can't be "
+            "trusted: tasks may be lost; use a local disk\n",
+            store, name);
+}

@@ -244,9 +244,10 @@ int main(int argc, char **argv)
     if (r < 0)
         return r == -ENOMEM ? EX_SOFTWARE : EX_CONFIG;
 
-    if (options.mode == OPTIONS_CHECK)
+    if (options.mode == OPTIONS_CHECK) {
+        care_warn(config->store);
         printf("%s: the configuration is valid\n", options.config);
-    else if (options.mode == OPTIONS_PRINT)
+    } else if (options.mode == OPTIONS_PRINT)
         code = config_print(config, stdout) < 0 ? EX_IOERR : EX_OK;
     else if (options.mode == OPTIONS_CHECK_STORE || options.mode == OPTIONS_COMPACT)
         code = look_after(config, options.mode);

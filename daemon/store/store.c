@@ -68,6 +68,26 @@ static int find_file(struct store *store, const char *path, struct error *reterr
     return store->directory == NULL ? no_memory(reterr) : 0;
 }
 
+const char *store_unfit_file_system(const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *name = place_unfit(real == NULL ? path : real); // it may have to be made yet
+    free(real);
+    return name;
+}
+
+/* It may work for a long time, so it is no reason to refuse. */
+static void warn_of_file_system(const struct store *store)
+{
+    const char *name = place_unfit(store->path);
+
+    if (name != NULL)
+        log_event(LOG_LEVEL_WARN, "store_file_system", LOG_TEXT("store", store->path),
+                  LOG_TEXT("type", name),
+                  LOG_TEXT("error", "its locks and shared memory can't be trusted: tasks may be "
+                                    "lost; use a local disk"));
+}
+
 static int take_lock(struct store *store, struct error *reterr)
 {
     char *path = beside(store->path, "lock");
@@ -149,6 +169,8 @@ static int open_all(struct store *store, const char *path, struct error *reterr)
     int r = find_file(store, path, reterr);
     if (r == 0)
         r = take_lock(store, reterr);
+    if (r == 0)
+        warn_of_file_system(store);
     if (r == 0)
         r = open_ballast(store, reterr);
     if (r == 0)

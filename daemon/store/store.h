@@ -296,6 +296,10 @@ const struct metrics_histogram *store_commit_times(struct store *store);
 
 /* ---- a store that no daemon has ---- */
 
+/** What the file system of the store's folder is called ("NFS"), where the write-ahead log can't be
+ * trusted to it; NULL: it can, or nobody knows. Static. The file need not be there. */
+const char *store_unfit_file_system(const char *path);
+
 /**
  * Where root asks: becomes the owner of the store's file, for good, so that nothing that is made
  * beside it is root's and the daemon can go on with it. Before any thread, and before the store is
