@@ -202,6 +202,8 @@ int apply_removed(struct writer *writer, uint64_t id, unsigned flags)
         sqlite_bind(sqlite, SQL_DELETE, 1, (int64_t)id);
         r = sqlite_run(sqlite, SQL_DELETE);
     }
+    if (r == 0 && sqlite3_changes(sqlite->db) != 1)
+        r = -EBADMSG; // the index has what the table does not: it would be found for ever
     writer->group.deleted = true;
     return r;
 }

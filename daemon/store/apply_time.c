@@ -40,8 +40,12 @@ static int expire(struct writer *writer, struct store_op *op, uint64_t id)
     struct record *record = NULL;
 
     int r = apply_row(writer, id, &record, NULL);
-    if (r <= 0)
+    if (r == 0 || (r > 0 && !task_state_is_waiting(record->state)))
+        r = -EBADMSG; // the index has what the table does not
+    if (r < 0) {
+        record_free(record);
         return r;
+    }
     // What this group made queued is not in its window yet: the next promote takes it.
     bool is_busy = record->state == TASK_QUEUED &&
                    (group_made_queued(writer, id) || group_withdraw(writer, record) == -EBUSY);
@@ -77,8 +81,12 @@ static int promote(struct writer *writer, struct store_op *op, uint64_t id)
     struct record *record = NULL;
 
     int r = apply_row(writer, id, &record, NULL);
-    if (r <= 0)
+    if (r == 0 || (r > 0 && record->state != TASK_SCHEDULED && record->state != TASK_RETRYING))
+        r = -EBADMSG; // the index has what the table does not
+    if (r < 0) {
+        record_free(record);
         return r;
+    }
     enum task_state from = record->state;
     record->state = TASK_QUEUED;
     record->queued_at_ms = op->now_ms;
@@ -290,7 +298,11 @@ static int claim_rows(struct writer *writer, struct store_op *op, enum sqlite_st
                               NULL);
         if (r < 0)
             break;
-        op->claim.count++;
+        const struct record *record = op->claim.rows[op->claim.count++];
+        if (record->state != TASK_QUEUED || strcmp(record->queue, op->claim.queue) != 0) {
+            r = -EBADMSG; // the index has what the table does not
+            break;
+        }
     }
     sqlite_reset(sqlite, which);
     return r < 0 ? r : 0;

@@ -59,7 +59,7 @@ int offline_open(struct offline *offline, const char *path, enum sqlite_role rol
         r = error_set(reterr, -EBADMSG, "'%s' is empty: no store was made in it", offline->path);
     if (r < 0)
         offline_close(offline);
-    return r;
+    return sqlite_judge(r, reterr);
 }
 
 void offline_let_go(struct offline *offline)

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/units.h"
 #include "store/sqlite.h"
 
 enum {
-    QUEUES_MAX = 65536
+    QUEUES_MAX = 65536,
+    QUEUE_BURST_MAX = 1000000, // of a request
 }; // far above what a configuration names in its life; a file with more is damaged
 
 void queues_init(struct queues *queues)
@@ -99,6 +101,18 @@ static const enum task_state count_states[TASK_STATE_COUNT] = {
     TASK_SUCCEEDED, TASK_FAILED, TASK_CANCELLED, TASK_HELD,
 };
 
+/* What no request could have set is damage. */
+static bool are_sound(const struct store_queue_settings *settings)
+{
+    double per_s = 0;
+
+    if (settings->has_workers && (settings->workers < 1 || settings->workers > CONFIG_WORKERS_MAX))
+        return false;
+    if (settings->has_burst && (settings->burst < 1 || settings->burst > QUEUE_BURST_MAX))
+        return false;
+    return !settings->has_rate || units_rate(settings->rate, &per_s) == 0;
+}
+
 static int load_row(struct queues *queues, sqlite3_stmt *statement)
 {
     struct queue_row *row = NULL;
@@ -134,7 +148,7 @@ static int load_row(struct queues *queues, sqlite3_stmt *statement)
     settings->burst = (unsigned)sqlite3_column_int(statement, column + 2);
     settings->paused = sqlite3_column_int(statement, column + 3) != 0;
     settings->paused_until_ms = sqlite3_column_int64(statement, column + 4);
-    return 0;
+    return are_sound(settings) ? 0 : -EBADMSG;
 }
 
 int queues_load(struct queues *queues, struct sqlite *sqlite)

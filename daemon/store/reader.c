@@ -260,7 +260,7 @@ int reader_run(rn_context *ctx, void *arg)
         read->result = run(reader, read);
         if (read->result == -EBADMSG) {
             log_event(LOG_LEVEL_ERR, "store_damaged", LOG_TEXT("during", "read"),
-                      LOG_TEXT("error", sqlite3_errmsg(reader->sqlite.db)),
+                      LOG_TEXT("error", sqlite_message(&reader->sqlite)),
                       LOG_INT("exit", EXIT_DATA));
             _exit(EXIT_DATA); // what is shown from here on could be wrong
         }

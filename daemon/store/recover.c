@@ -82,7 +82,7 @@ static int interrupt(struct recovery *recovery, struct record *record, uint64_t 
     return 0;
 }
 
-/* slot_run 0: by its row alone. */
+/* slot_run 0: by its row alone. 1: it was interrupted; 0: it did not run. */
 static int look_at(struct recovery *recovery, uint64_t id, uint64_t slot_run)
 {
     struct record *record = NULL;
@@ -94,7 +94,7 @@ static int look_at(struct recovery *recovery, uint64_t id, uint64_t slot_run)
                              : record->state == TASK_QUEUED && slot_run == record->run + 1;
     r = ran ? interrupt(recovery, record, slot_run == 0 ? record->run : slot_run) : 0;
     record_free(record);
-    return r;
+    return r < 0 ? r : ran;
 }
 
 /* The rows that say `running`. One at a time, since each leaves the index that it is found by. */
@@ -109,6 +109,8 @@ static int interrupt_rows(struct recovery *recovery)
         uint64_t id = (uint64_t)sqlite_int(sqlite, SQL_RUNNING, 0);
         sqlite_reset(sqlite, SQL_RUNNING);
         r = look_at(recovery, id, 0);
+        if (r == 0)
+            return -EBADMSG; // the index has what the table does not: it would be found for ever
         if (r < 0)
             return r;
     }
@@ -175,16 +177,16 @@ int recover(struct writer *writer, const struct slots *slots, store_policy_fn *p
     int r = group_begin(writer);
     if (r == 0)
         r = interrupt_rows(&recovery);
-    for (size_t i = 0; i < count && r == 0; i++)
+    for (size_t i = 0; i < count && r >= 0; i++)
         if (left[i].run > 0)
             r = look_at(&recovery, left[i].task, left[i].run);
-    if (r == 0)
+    if (r >= 0)
         r = release(&recovery);
     if (r == 0)
         r = group_commit(writer);
     if (r < 0) {
         (void)error_set(reterr, r, "cannot record what was interrupted: %s",
-                        sqlite3_errmsg(writer->sqlite.db));
+                        sqlite_message(&writer->sqlite));
         group_rollback(writer);
         return r;
     }

@@ -110,6 +110,23 @@ int sqlite_error_set(struct sqlite *sqlite, int result, const char *what, struct
                      sqlite->db == NULL ? sqlite3_errstr(result) : sqlite3_errmsg(sqlite->db));
 }
 
+const char *sqlite_message(struct sqlite *sqlite)
+{
+    int result = sqlite3_errcode(sqlite->db);
+    return result == SQLITE_OK || result == SQLITE_ROW || result == SQLITE_DONE
+               ? "what is stored is not what runneld wrote (see runneld --check-store)"
+               : sqlite3_errmsg(sqlite->db);
+}
+
+int sqlite_judge(int r, struct error *reterr)
+{
+    if (r != -EPROTO)
+        return r;
+    if (reterr != NULL)
+        reterr->code = -EBADMSG;
+    return -EBADMSG;
+}
+
 int sqlite_open(struct sqlite *sqlite, const char *path, enum sqlite_role role,
                 struct error *reterr)
 {

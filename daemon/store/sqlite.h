@@ -31,6 +31,13 @@ struct sqlite {
     } prepared[SQL_STATEMENT_COUNT];
 };
 
+/**
+ * Of opening and recovery: an error that is none of the system's means that SQLite can't do with
+ * this file what it does with every one that Runnel wrote. Gives -EBADMSG in place of -EPROTO, in
+ * reterr too.
+ */
+int sqlite_judge(int r, struct error *reterr);
+
 /** Opens the file, sets what holds for every connection, and prepares nothing. Opens what is there;
  * the writer makes it. */
 int sqlite_open(struct sqlite *sqlite, const char *path, enum sqlite_role role,
@@ -51,6 +58,10 @@ void sqlite_close(struct sqlite *sqlite);
 int sqlite_error(struct sqlite *sqlite, int result);
 /** sqlite_error and a sentence with SQLite's own words. */
 int sqlite_error_set(struct sqlite *sqlite, int result, const char *what, struct error *reterr);
+
+/** SQLite's words for the last error; where it saw none, that what is stored makes no sense. Until
+ * the next call. */
+const char *sqlite_message(struct sqlite *sqlite);
 
 /** Runs statements without results or parameters. */
 int sqlite_exec(struct sqlite *sqlite, const char *sql) RN_MUST_CHECK;

@@ -144,7 +144,7 @@ static int load(struct store *store, struct error *reterr)
     if (r == 0)
         r = apply_next_due(sqlite, 0, &store->next_due_ms);
     if (r < 0)
-        return error_set(reterr, r, "cannot read the store: %s", sqlite3_errmsg(sqlite->db));
+        return error_set(reterr, r, "cannot read the store: %s", sqlite_message(sqlite));
     uint64_t last_id = (uint64_t)(highest > given ? highest : given);
     atomic_store(&writer->last_id, last_id);
     writer->group.next_id = last_id + 1;
@@ -211,7 +211,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
     queues_init(&store->queues);
     writer_init(&store->writer, &store->queues, options);
     readers_init(&store->readers, &store->queues, &store->writer.last_id);
-    int r = open_all(store, options->path, reterr);
+    int r = sqlite_judge(open_all(store, options->path, reterr), reterr);
     store->options = NULL;
     if (r < 0) {
         store_free(store);
@@ -232,7 +232,7 @@ int store_recover(struct store *store, store_policy_fn *policy, void *arg,
     }
     if (r == 0)
         slots_forget(store->slots);
-    return r;
+    return sqlite_judge(r, reterr);
 }
 
 /* The names of the files are on the disk: SQLite ignores it when this fails. */
@@ -258,7 +258,7 @@ int store_start(struct store *store, struct error *reterr)
     static const char *const names[READERS] = {"reader-1", "reader-2"};
 
     RN_ASSERT(store->threads == NULL);
-    int r = readers_open(&store->readers, store->path, reterr);
+    int r = sqlite_judge(readers_open(&store->readers, store->path, reterr), reterr);
     if (r == 0)
         r = sync_directory(store, reterr);
     if (r < 0)

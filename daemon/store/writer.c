@@ -57,7 +57,7 @@ void writer_judge(struct writer *writer, int r, const char *what)
         return;
     int code = r == -EIO ? EXIT_IO : EXIT_DATA;
     log_event(LOG_LEVEL_ERR, r == -EIO ? "store_io_error" : "store_damaged",
-              LOG_TEXT("during", what), LOG_TEXT("error", sqlite3_errmsg(writer->sqlite.db)),
+              LOG_TEXT("during", what), LOG_TEXT("error", sqlite_message(&writer->sqlite)),
               LOG_INT("system_errno", writer->sqlite.system_errno), LOG_INT("exit", code));
     // Nothing is closed, nothing answered: whether the last commit is on the disk only the next
     // start can tell.
