@@ -1,4 +1,5 @@
-/* The check of a store: one table of questions, each a SELECT whose every row is a fault in words.
+/* The check of a store: its tables against those of a new one, and one table of questions, each a
+ * SELECT whose every row is a fault in words.
  * A question that the file can't answer, since a page or a table of it is damaged, is a fault too.
  */
 #include <stdio.h>
@@ -104,6 +105,84 @@ static bool is_ours(int error)
     return error == -ENOMEM || error == -EIO || error == -ENOSPC || error == -EAGAIN;
 }
 
+static void tell_fault(const struct checking *checking, const char *name, const char *text)
+{
+    tell(checking, name, text);
+    checking->result->faults++;
+}
+
+/* Whether a table or index is there as the model has it. */
+static int compare_object(const struct checking *checking, sqlite3_stmt *search,
+                          sqlite3_stmt *model)
+{
+    const char *name = (const char *)sqlite3_column_text(model, 0);
+    const char *sql = (const char *)sqlite3_column_text(model, 1);
+    char text[128];
+
+    int result = sqlite3_bind_text(search, 1, name, -1, SQLITE_STATIC);
+    if (result == SQLITE_OK)
+        result = sqlite3_bind_text(search, 2, sql, -1, SQLITE_STATIC);
+    if (result == SQLITE_OK)
+        result = sqlite3_step(search);
+    int r = sqlite_error(checking->sqlite, result);
+    if (r < 0 && is_ours(r))
+        return r;
+    if (result != SQLITE_ROW) {
+        (void)snprintf(text, sizeof(text), "%s is not as runneld makes it", name);
+        tell_fault(checking, "schema", text);
+    }
+    (void)sqlite3_reset(search); // tells the same error again
+    return 0;
+}
+
+static int compare_objects(const struct checking *checking, struct sqlite *model)
+{
+    sqlite3_stmt *all = NULL;
+    sqlite3_stmt *search = NULL;
+    int r = 0;
+
+    int result = sqlite3_prepare_v2(model->db, "SELECT name, sql FROM sqlite_schema ORDER BY name",
+                                    -1, &all, NULL);
+    if (result != SQLITE_OK)
+        r = sqlite_error(model, result);
+    else {
+        result = sqlite3_prepare_v2(checking->sqlite->db,
+                                    "SELECT 1 FROM sqlite_schema WHERE name = ?1 AND sql IS ?2", -1,
+                                    &search, NULL);
+        r = sqlite_error(checking->sqlite, result);
+    }
+    while (r == 0 && (result = sqlite3_step(all)) == SQLITE_ROW)
+        r = compare_object(checking, search, all);
+    if (r == 0)
+        r = sqlite_error(model, result);
+    (void)sqlite3_finalize(search);
+    (void)sqlite3_finalize(all);
+    return r;
+}
+
+/* Tables and indices, against those of a new store: a column of another name breaks no page. */
+static int check_schema(const struct checking *checking, int version, struct error *reterr)
+{
+    struct sqlite model;
+    uint64_t faults = checking->result->faults;
+
+    int r = schema_model(version, &model, reterr);
+    if (r < 0)
+        return r;
+    r = compare_objects(checking, &model);
+    sqlite_close(&model);
+    if (r < 0 && !is_ours(r)) {
+        tell_fault(checking, "schema", sqlite3_errmsg(checking->sqlite->db));
+        r = 0;
+    }
+    if (r == 0 && checking->result->faults == faults)
+        tell(checking, "schema", "ok");
+    checking->result->checks++;
+    return r < 0 ? error_set(reterr, r, "cannot read the tables of the store: %s",
+                             sqlite_message(checking->sqlite))
+                 : 0;
+}
+
 /* Tells the faults of one question, or that there is none. */
 static int ask(const struct checking *checking, const char *name, const char *sql)
 {
@@ -159,13 +238,15 @@ int store_check(const char *path, store_line_fn *line_fn, void *arg,
         return r;
     const struct checking checking = {
         .sqlite = &offline.sqlite, .line_fn = line_fn, .arg = arg, .result = &result};
+    r = check_schema(&checking, offline.version, reterr);
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]) && r == 0; i++) {
-        if (questions[i].since <= offline.version)
-            r = ask(&checking, questions[i].name, questions[i].sql);
+        if (questions[i].since > offline.version)
+            continue;
+        r = ask(&checking, questions[i].name, questions[i].sql);
+        if (r < 0)
+            (void)error_set(reterr, r, "cannot check the store '%s': %s", offline.path,
+                            sqlite_message(&offline.sqlite));
     }
-    if (r < 0)
-        (void)error_set(reterr, r, "cannot check the store '%s': %s", offline.path,
-                        sqlite3_errmsg(offline.sqlite.db));
     result.version = offline.version;
     result.tasks = rows(&offline.sqlite, "SELECT count(*) FROM tasks");
     result.keys = rows(&offline.sqlite, "SELECT count(*) FROM keys");

@@ -212,6 +212,21 @@ int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, st
     return 0;
 }
 
+int schema_model(int version, struct sqlite *ret_sqlite, struct error *reterr)
+{
+    int r = sqlite_open(ret_sqlite, ":memory:", SQLITE_WRITER, reterr);
+
+    for (int i = 0; i < version && r == 0; i++) {
+        r = sqlite_exec(ret_sqlite, all_steps[i].sql);
+        if (r < 0) {
+            (void)error_set(reterr, r, "cannot make a store in memory: %s",
+                            sqlite_message(ret_sqlite));
+            sqlite_close(ret_sqlite);
+        }
+    }
+    return r;
+}
+
 /* An upgrade was committed, and its daemon died before the copy had its name. */
 static int keep_copies(const char *path, int version, struct error *reterr)
 {

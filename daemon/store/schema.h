@@ -47,6 +47,10 @@ int schema_open(struct sqlite *sqlite, const char *path, const struct store_opti
 int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)
     RN_MUST_CHECK;
 
+/** Opens an empty store of a version in memory, to compare another one's tables with. Closed with
+ * sqlite_close. */
+int schema_model(int version, struct sqlite *ret_sqlite, struct error *reterr) RN_MUST_CHECK;
+
 /** The steps of an upgrade, in one transaction, after the file was copied (with what its log
  * holds). */
 int schema_upgrade(struct sqlite *sqlite, struct schema_upgrade *upgrade, struct error *reterr)
