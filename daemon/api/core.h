@@ -21,7 +21,7 @@
 #include <runnel/group.h>
 #include <runnel/sync.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 #include "api/framing.h"
 #include "api/problem.h"
 #include "api/request_log.h"

@@ -267,7 +267,7 @@ static void piece_is_read(struct request *request)
         if (list->count++ > 0)
             BUFFER_LITERAL(&list->text, ",");
         answer_task(&list->text, request->server->engine, list->rows[i],
-                    list->is_full ? ANSWER_FULL : ANSWER_LIST);
+                    list->is_full ? TASK_JSON_FULL : TASK_JSON_LIST);
     }
     // The store reads at most a bounded number of rows for a piece: an empty one need not be the
     // end, but the page ends with it.

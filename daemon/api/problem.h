@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 
 // clang-format off
 // X(symbol, code, status, seconds of Retry-After or 0, title, page)

@@ -13,7 +13,7 @@ static void answer_record(struct request *request, unsigned status)
 {
     struct buffer text = {.bytes = NULL};
 
-    answer_task(&text, request->server->engine, request->record, ANSWER_FULL);
+    answer_task(&text, request->server->engine, request->record, TASK_JSON_FULL);
     request_answer_json(request, status, &text);
 }
 
@@ -42,7 +42,7 @@ static void answer_failed(struct request *request)
     BUFFER_LITERAL(&text, ",\"state\":");
     buffer_json_text(&text, task_state_name(record->state));
     BUFFER_LITERAL(&text, ",\"error\":");
-    answer_error(&text, record);
+    task_json_error(&text, record);
     request_problem_text(request, PROBLEM_TASK_FAILED, &text);
 }
 

@@ -100,6 +100,21 @@ static void index_kinds(struct loader *loader)
     qsort(config->kinds_by_name, config->kind_count, sizeof(struct config_kind *), compare_kinds);
 }
 
+/* The follow-up kinds of a group of groups. */
+static void check_follow(struct loader *loader, const config_setting_t *groups)
+{
+    char where[160];
+
+    for (int i = 0; groups != NULL && i < config_setting_length(groups); i++) {
+        const config_setting_t *group = config_setting_get_elem(groups, (unsigned)i);
+        if (config_setting_type(group) != CONFIG_TYPE_GROUP)
+            continue; // there is a fault already
+        (void)snprintf(where, sizeof(where), "%s.%.70s.", config_setting_name(groups),
+                       config_setting_name(group));
+        kind_check_follow(loader, group, where);
+    }
+}
+
 static void load_override(struct loader *loader, const char *override)
 {
     const char *equals = strchr(override, '=');
@@ -170,6 +185,10 @@ static void load_tree(struct loader *loader, const config_setting_t *root)
     if (kinds != NULL)
         load_kinds(loader, kinds);
     index_kinds(loader);
+    if (loader->config->kinds_by_name != NULL) {
+        check_follow(loader, queues);
+        check_follow(loader, kinds);
+    }
     check_stop_time(loader, root);
 }
 

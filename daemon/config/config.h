@@ -25,16 +25,28 @@ struct config_rate {
     char text[32]; // as it was written: "2/s"
 };
 
+/** Kinds of the tasks that follow a finished one; "": none. */
+struct config_follow {
+    char on_success[CONFIG_NAME_MAX + 1];
+    char on_failure[CONFIG_NAME_MAX + 1];
+};
+
 struct config_queue {
     char name[CONFIG_NAME_MAX + 1];
     unsigned line;    // in the file
     unsigned workers; // 1..1024
     struct config_rate rate;
     unsigned burst; // 1 without a setting
+    struct config_follow follow;
 };
 
 enum config_runs { CONFIG_RUNS_BUILTIN, CONFIG_RUNS_COMMAND };
-enum config_stdin { CONFIG_STDIN_ARGS, CONFIG_STDIN_NONE, CONFIG_STDIN_PLACEHOLDER };
+enum config_stdin {
+    CONFIG_STDIN_ARGS, // all of them, as JSON
+    CONFIG_STDIN_TEXT, // they are a string: its characters
+    CONFIG_STDIN_NONE,
+    CONFIG_STDIN_PLACEHOLDER,
+};
 enum config_output { CONFIG_OUTPUT_TEXT, CONFIG_OUTPUT_JSON };
 
 /** `accept = { path = "/srv/.*" }`: the whole value of args.name must match. */
@@ -57,6 +69,7 @@ struct config_kind {
     bool retry_if_interrupted; // if_interrupted = "retry", by default max_attempts > 1
     unsigned max_interruptions;
     rn_duration kill_grace; // the top level's unless the kind overrides it
+    struct config_follow follow;
     // commands only
     char **command;       // argv, NULL-terminated; command[0] absolute
     size_t command_count; // without the NULL

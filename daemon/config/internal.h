@@ -30,9 +30,10 @@ enum setting_type {
     TYPE_NAME,        // of a built-in
     TYPE_STRINGS,     // ["/usr/bin/du", "-sk"]
     TYPE_QUEUE_NAME,  // of a queue that the file names
+    TYPE_KIND_NAME,   // of a kind that the file names
     TYPE_BACKOFF,     // a group of the settings of SCOPE_BACKOFF
     TYPE_INTERRUPTED, // "retry", "fail"
-    TYPE_STDIN,       // "args", "none", "{name}"
+    TYPE_STDIN,       // "args", "text", "none", "{name}"
     TYPE_OUTPUT,      // "text", "json"
     TYPE_DIRECTORY,   // an absolute path
     TYPE_ENV_NAMES,   // ["HOME", "TZ"]
@@ -131,13 +132,17 @@ const char *settings_string(struct loader *loader, const struct setting *setting
                             const struct value *value, const char *what);
 
 /** Of the types that only kinds have. */
-setting_set_fn kind_set_builtin, kind_set_command, kind_set_queue_name, kind_set_interrupted,
-    kind_set_stdin, kind_set_output, kind_set_directory, kind_set_exit_codes, kind_set_accept;
+setting_set_fn kind_set_follow, kind_set_builtin, kind_set_command, kind_set_queue_name,
+    kind_set_interrupted, kind_set_stdin, kind_set_output, kind_set_directory, kind_set_exit_codes,
+    kind_set_accept;
 setting_set_fn environment_set_pass_env, environment_set_variables, environment_set_file;
 
 /** Takes a kind, whose name is valid, from its group; queues and top level are loaded. */
 void kind_load(struct loader *loader, const config_setting_t *group, struct config_kind *kind);
 void kind_fini(struct config_kind *kind);
+/** Whether the follow-up kinds that a group of a queue or kind names are there; all kinds are
+ * loaded. where: "kind.mail." */
+void kind_check_follow(struct loader *loader, const config_setting_t *group, const char *where);
 
 /** Appends the variables of the kind's env_file to env. */
 void environment_load_file(struct loader *loader, const config_setting_t *at,

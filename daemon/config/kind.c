@@ -135,6 +135,28 @@ void kind_set_queue_name(struct loader *loader, const struct setting *setting,
     kind->queue = loader_strdup(loader, text);
 }
 
+void kind_set_follow(struct loader *loader, const struct setting *setting,
+                     const struct value *value, void *object)
+{
+    const char *text = settings_string(loader, setting, value, "the name of a kind");
+    if (text != NULL) // whether there is such a kind is seen when all are loaded
+        (void)snprintf((char *)object + setting->offset, setting->size, "%s", text);
+}
+
+void kind_check_follow(struct loader *loader, const config_setting_t *group, const char *where)
+{
+    static const char *const names[] = {"on_success", "on_failure"};
+    const struct config *config = loader->config;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const config_setting_t *member = config_setting_get_member(group, names[i]);
+        const char *kind = member == NULL ? NULL : config_setting_get_string(member);
+        if (kind != NULL && config_kind_find(config, kind) == NULL)
+            fault_at(loader, member, "%s%s names no kind of this file: \"%.60s\"", where, names[i],
+                     kind);
+    }
+}
+
 /* One of two words: true for the first. */
 static bool either(struct loader *loader, const struct setting *setting, const struct value *value,
                    const char *first, const char *second)
@@ -165,7 +187,7 @@ void kind_set_output(struct loader *loader, const struct setting *setting,
 void kind_set_stdin(struct loader *loader, const struct setting *setting, const struct value *value,
                     void *object)
 {
-    static const char what[] = "\"args\", \"none\" or a placeholder such as \"{text}\"";
+    static const char what[] = "\"args\", \"text\", \"none\" or a placeholder such as \"{text}\"";
     struct config_kind *kind = object;
     const char *text = settings_string(loader, setting, value, what);
     size_t prefix_bytes;
@@ -174,6 +196,8 @@ void kind_set_stdin(struct loader *loader, const struct setting *setting, const 
         return;
     if (strcmp(text, "args") == 0)
         kind->stdin_from = CONFIG_STDIN_ARGS;
+    else if (strcmp(text, "text") == 0)
+        kind->stdin_from = CONFIG_STDIN_TEXT;
     else if (strcmp(text, "none") == 0)
         kind->stdin_from = CONFIG_STDIN_NONE;
     else if (config_placeholder(text, &prefix_bytes, kind->stdin_name) && prefix_bytes == 0)

@@ -103,7 +103,10 @@ static void print_stdin(FILE *file, const struct config_kind *kind)
     if (kind->stdin_from == CONFIG_STDIN_PLACEHOLDER)
         fprintf(file, "\"{%s}\"", kind->stdin_name);
     else
-        fputs(kind->stdin_from == CONFIG_STDIN_ARGS ? "\"args\"" : "\"none\"", file);
+        fputs(kind->stdin_from == CONFIG_STDIN_ARGS   ? "\"args\""
+              : kind->stdin_from == CONFIG_STDIN_TEXT ? "\"text\""
+                                                      : "\"none\"",
+              file);
 }
 
 static bool kind_has(const struct config_kind *kind, enum setting_type type)
@@ -134,6 +137,12 @@ static bool kind_has(const struct config_kind *kind, enum setting_type type)
     }
 }
 
+/* Whether a setting of a kind's name names one. */
+static bool names_kind(const struct setting *setting, const void *object)
+{
+    return setting->type != TYPE_KIND_NAME || ((const char *)object)[setting->offset] != '\0';
+}
+
 static void print_kind_value(FILE *file, const struct setting *setting,
                              const struct config_kind *kind)
 {
@@ -147,6 +156,9 @@ static void print_kind_value(FILE *file, const struct setting *setting,
         break;
     case TYPE_QUEUE_NAME:
         print_text(file, kind->queue != NULL ? kind->queue : "default");
+        break;
+    case TYPE_KIND_NAME:
+        print_text(file, (const char *)kind + setting->offset);
         break;
     case TYPE_BACKOFF:
         print_backoff(file, kind);
@@ -210,12 +222,15 @@ static void print_queue(FILE *file, const struct config_queue *queue)
 {
     fprintf(file, "  %s: {\n", queue->name);
     for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
-        bool is_set = setting->type != TYPE_RATE || queue->rate.text[0] != '\0';
+        bool is_set = (setting->type != TYPE_RATE || queue->rate.text[0] != '\0') &&
+                      names_kind(setting, queue);
         if (setting->scope != SCOPE_QUEUE || !is_set)
             continue;
         fprintf(file, "    %s = ", setting->name);
         if (setting->type == TYPE_RATE)
             print_text(file, queue->rate.text);
+        else if (setting->type == TYPE_KIND_NAME)
+            print_text(file, (const char *)queue + setting->offset);
         else
             print_number(file, setting, (const char *)queue + setting->offset);
         fputs(";\n", file);
@@ -236,7 +251,8 @@ int config_print(const struct config *config, FILE *file)
         const struct config_kind *kind = &config->kinds[i];
         fprintf(file, "  %s: {\n", kind->name);
         for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
-            if (setting->scope != SCOPE_KIND || !kind_has(kind, setting->type))
+            if (setting->scope != SCOPE_KIND || !kind_has(kind, setting->type) ||
+                !names_kind(setting, kind))
                 continue;
             fprintf(file, "    %s = ", setting->name);
             print_kind_value(file, setting, kind);

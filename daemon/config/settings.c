@@ -402,6 +402,7 @@ void setting_set(struct loader *loader, const struct setting *setting, const str
         [TYPE_NAME] = kind_set_builtin,
         [TYPE_STRINGS] = kind_set_command,
         [TYPE_QUEUE_NAME] = kind_set_queue_name,
+        [TYPE_KIND_NAME] = kind_set_follow,
         [TYPE_BACKOFF] = set_backoff,
         [TYPE_INTERRUPTED] = kind_set_interrupted,
         [TYPE_STDIN] = kind_set_stdin,

@@ -370,6 +370,7 @@ static void finish(struct task *task, enum task_state to, struct outcome *outcom
     task->op.type = STORE_FINISH;
     task->op.finish.record = &task->record;
     task->op.finish.to = to;
+    task->op.finish.is_followed = follow_wanted(task->queue->engine, &task->record, to);
     submit_end(task);
 }
 

@@ -88,6 +88,10 @@ struct queue *engine_find_queue(struct engine *engine, const char *name, bool ma
 /** Every queue in turn, without the engine's lock held during fn. */
 void engine_each_queue(struct engine *engine, void (*fn)(struct queue *queue, void *arg),
                        void *arg);
+/** Whether a task follows one that ends so. */
+bool follow_wanted(const struct engine *engine, const struct record *record, enum task_state to);
+/** store_options.follow */
+int follow_make(void *arg, const struct record *ended, struct record **ret_follow);
 /** store_options.events */
 int engine_event(void *arg, struct store_event *event);
 

@@ -115,6 +115,12 @@ static void on_ended(struct engine *engine, const struct store_event *event)
         struct queue *queue = engine_find_queue(engine, event->record->queue, false);
         if (queue != NULL)
             (void)queue_land(queue, event->record->id);
+    } else if (event->record->state == TASK_FAILED) { // a follow-up whose args do not fit
+        log_event(LOG_LEVEL_WARN, "task_failed", LOG_UINT("task", event->record->id),
+                  LOG_TEXT("queue", event->record->queue), LOG_TEXT("kind", event->record->kind),
+                  LOG_UINT("parent", event->record->parent),
+                  LOG_TEXT("code", event->record->error_code),
+                  LOG_TEXT("error", event->record->error_message.bytes));
     }
     waiters_end(&engine->waiters, event->record->id);
 }
@@ -307,6 +313,7 @@ static int build(struct engine *engine, struct error *reterr)
                                     .max_backlog = config->max_backlog,
                                     .events = engine_event,
                                     .progress_fn = tell_progress,
+                                    .follow = follow_make,
                                     .arg = engine};
 
     int r = store_open(&options, &engine->store, reterr);

@@ -385,6 +385,9 @@ static int prepare(const struct attempt *attempt, struct command *command,
     if (kind->stdin_from == CONFIG_STDIN_ARGS) {
         ret_spec->input = attempt->args;
         ret_spec->input_bytes = attempt->args_bytes;
+    } else if (kind->stdin_from == CONFIG_STDIN_TEXT) {
+        ret_spec->input = json_string_value(command->args.json);
+        ret_spec->input_bytes = json_string_length(command->args.json);
     } else if (kind->stdin_from == CONFIG_STDIN_PLACEHOLDER) {
         args_value_get(&command->args, kind->stdin_name, &command->input);
         RN_ASSERT(command->input.type == ARGS_SCALAR); // template_check has said so

@@ -16,7 +16,7 @@ bool template_needs_args(const struct config_kind *kind)
     char name[CONFIG_NAME_MAX + 1];
     size_t prefix_bytes = 0;
 
-    if (kind->stdin_from == CONFIG_STDIN_PLACEHOLDER)
+    if (kind->stdin_from == CONFIG_STDIN_PLACEHOLDER || kind->stdin_from == CONFIG_STDIN_TEXT)
         return true;
     for (size_t i = 1; i < kind->command_count; i++) {
         if (config_placeholder(kind->command[i], &prefix_bytes, name))
@@ -102,7 +102,12 @@ void template_check(const struct config_kind *kind, const struct args *args,
     size_t prefix_bytes = 0;
     struct demands demands;
 
-    if (!template_needs_args(kind) || !args_are_object(args->json, list))
+    if (kind->stdin_from == CONFIG_STDIN_TEXT && !json_is_string(args->json)) {
+        args_faults_add(list, NULL, "must be a string: the command reads it");
+        return;
+    }
+    if (!template_needs_args(kind) ||
+        (kind->stdin_from != CONFIG_STDIN_TEXT && !args_are_object(args->json, list)))
         return;
     for (size_t i = 1; i < kind->command_count; i++) {
         if (!config_placeholder(kind->command[i], &prefix_bytes, name))

@@ -118,7 +118,7 @@ static int write_key(struct writer *writer, struct store_op *op)
     return sqlite_run(sqlite, SQL_KEY_PUT);
 }
 
-static int put_record(struct writer *writer, struct record *record, int64_t now_ms)
+int apply_put_record(struct writer *writer, struct record *record, int64_t now_ms)
 {
     struct sqlite *sqlite = &writer->sqlite;
     struct queue_row *queue = NULL;
@@ -136,7 +136,8 @@ static int put_record(struct writer *writer, struct record *record, int64_t now_
     sqlite_bind(sqlite, SQL_PUT, 2, record->state);
     sqlite_bind(sqlite, SQL_PUT, 3, queue->number);
     sqlite_bind(sqlite, SQL_PUT, 4, record->priority);
-    sqlite_bind(sqlite, SQL_PUT, 5, is_large ? FLAG_ARGS_LARGE : 0);
+    sqlite_bind(sqlite, SQL_PUT, 5,
+                (is_large ? FLAG_ARGS_LARGE : 0) | (record->is_on_failure ? FLAG_ON_FAILURE : 0));
     sqlite_bind(sqlite, SQL_PUT, 6, now_ms);
     if (record->state == TASK_QUEUED)
         sqlite_bind_null(sqlite, SQL_PUT, 7); // as created_at
@@ -155,6 +156,8 @@ static int put_record(struct writer *writer, struct record *record, int64_t now_
     sqlite_bind_text(sqlite, SQL_PUT, 17,
                      record->traceparent[0] == '\0' ? NULL : record->traceparent,
                      strlen(record->traceparent));
+    sqlite_bind_optional(sqlite, SQL_PUT, 18, (int64_t)record->parent);
+    sqlite_bind_optional(sqlite, SQL_PUT, 19, record->links);
     r = sqlite_run(sqlite, SQL_PUT);
     if (r == 0 && is_large) {
         sqlite_bind(sqlite, SQL_PUT_ARGS, 1, (int64_t)record->id);
@@ -190,7 +193,7 @@ int apply_put(struct writer *writer, struct store_op *op)
         return r;
     op->put.ids_first = writer->group.next_id;
     for (size_t i = 0; i < op->put.count && r == 0; i++)
-        r = put_record(writer, op->put.records[i], op->now_ms);
+        r = apply_put_record(writer, op->put.records[i], op->now_ms);
     if (r == 0 && op->put.key != NULL)
         r = write_key(writer, op);
     if (r == 0)
@@ -302,7 +305,7 @@ int apply_finish(struct writer *writer, struct store_op *op)
 
     RN_ASSERT(task_state_may_become(TASK_RUNNING, to));
     RN_ASSERT(record->run > 0);
-    int r = group_reserve(writer, 1, 0);
+    int r = group_reserve(writer, 1 + APPLY_FOLLOW_CHANGES, 0);
     if (r < 0)
         return r;
     if (record->finished_at_ms == 0)
@@ -326,5 +329,7 @@ int apply_finish(struct writer *writer, struct store_op *op)
                : record->state == TASK_RETRYING   ? STORE_EVENT_WAITING
                                                   : STORE_EVENT_QUEUED,
                op, NULL);
-    return 0;
+    return op->finish.is_followed && to == op->finish.to
+               ? apply_follow(writer, op, record, op->now_ms)
+               : 0;
 }

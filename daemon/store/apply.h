@@ -33,6 +33,18 @@ int apply_sweep(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 
 // Shared by them.
 
+/** Stores a new task, QUEUED or SCHEDULED, and sets its id and times. */
+int apply_put_record(struct writer *writer, struct record *record, int64_t now_ms) RN_MUST_CHECK;
+/** Room in the group for what apply_follow notes. */
+enum { APPLY_FOLLOW_CHANGES = 2 };
+/**
+ * Stores what follows a task that has just ended as its record says.
+ *
+ * @param op  the operation that ended it, for the events; NULL: a recovery, nobody is told
+ */
+int apply_follow(struct writer *writer, struct store_op *op, struct record *ended, int64_t now_ms)
+    RN_MUST_CHECK;
+
 /** The row of a task as a new record: 1; 0: there is none. */
 int apply_row(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags)
     RN_MUST_CHECK;

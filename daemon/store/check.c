@@ -49,7 +49,7 @@ static const struct {
         "FROM kept JOIN queues USING (number) LEFT JOIN counted USING (number, state) WHERE kept.tasks IS NOT coalesce(counted.tasks, 0)"},
     {"numbers", 1,
         "SELECT printf('task %d: its id is none', id) FROM tasks WHERE id NOT BETWEEN 1 AND 9007199254740991 UNION ALL "
-        "SELECT printf('task %d: its flags %s have an unknown one', id, quote(flags)) FROM tasks WHERE typeof(flags) <> 'integer' OR flags NOT BETWEEN 0 AND 15 UNION ALL "
+        "SELECT printf('task %d: its flags %s have an unknown one', id, quote(flags)) FROM tasks WHERE typeof(flags) <> 'integer' OR flags NOT BETWEEN 0 AND 31 UNION ALL "
         "SELECT printf('task %d: it has been started less than never', id) FROM tasks WHERE run < 0 OR attempt < 0 OR interruptions < 0"},
     {"args", 1,
         "SELECT printf('task %d: its large args are missing', id) FROM tasks WHERE flags & 1 AND id NOT IN (SELECT id FROM large_args) UNION ALL "
@@ -72,6 +72,10 @@ static const struct {
         "SELECT printf('task %d: its history is no JSON', id) FROM tasks WHERE history IS NOT NULL AND NOT json_valid(history)"},
     {"traces", 2,
         "SELECT printf('task %d: its traceparent has no 55 characters', id) FROM tasks WHERE length(traceparent) <> 55"},
+    {"relatives", 2,
+        "SELECT printf('task %d: it can not follow task %s', id, quote(parent)) FROM tasks WHERE parent NOT BETWEEN 1 AND id - 1 UNION ALL "
+        "SELECT printf('task %d: it can not be link %s of a chain', id, quote(links)) FROM tasks WHERE links NOT BETWEEN 1 AND 100 "
+        "OR (links IS NULL) <> (parent IS NULL)"},
     {"keys", 1,
         "SELECT printf('key %s: its hash has no 32 bytes', quote(key)) FROM keys WHERE length(CAST(hash AS BLOB)) <> 32 UNION ALL "
         "SELECT printf('key %s: its tasks can not be those of its ids', quote(key)) FROM keys "

@@ -177,6 +177,11 @@ static void tell_put(struct writer *writer, struct store_op *op)
 static void tell_change(struct writer *writer, struct change *change)
 {
     struct store_op *op = change->op;
+    if (change->record != NULL) { // one of its own: by hand, by time, or a follow-up
+        tell(writer, change->type, &change->record, false);
+        record_free(change->record);
+        return;
+    }
     switch (op->type) {
     case STORE_PUT:
         tell_put(writer, op);
@@ -196,10 +201,8 @@ static void tell_change(struct writer *writer, struct change *change)
         (void)writer_tell(writer, &event);
         break;
     }
-    default:
-        tell(writer, change->type, &change->record, false);
-        record_free(change->record);
-        break;
+    default: // no other is noted without a record
+        RN_ASSERT(false);
     }
 }
 

@@ -70,7 +70,8 @@ static void weigh(struct store_op *op)
             bytes += record_bytes(op->put.records[i]);
         break;
     case STORE_FINISH:
-        bytes = record_bytes(op->finish.record);
+        rows = op->finish.is_followed ? 2 : 1;
+        bytes = rows * record_bytes(op->finish.record);
         break;
     case STORE_PROMOTE:
         rows = op->promote.limit;

@@ -152,6 +152,23 @@ static int read_large(struct reader *reader, enum sqlite_statement which, uint64
     return r;
 }
 
+/* The ids of the tasks that follow it. 1, as read_large. */
+static int read_children(struct reader *reader, struct record *record)
+{
+    struct sqlite *sqlite = &reader->sqlite;
+
+    if (!task_state_is_final(record->state) && record->run == 0)
+        return 1; // nothing has ended yet
+    sqlite_bind(sqlite, SQL_CHILDREN, 1, (int64_t)record->id);
+    sqlite_bind(sqlite, SQL_CHILDREN, 2, RECORD_CHILDREN_MAX);
+    int r = sqlite_next(sqlite, SQL_CHILDREN);
+    if (r <= 0)
+        return r < 0 ? r : -EBADMSG; // a sum gives a row
+    r = sqlite_text(sqlite, SQL_CHILDREN, 0, &record->children);
+    sqlite_reset(sqlite, SQL_CHILDREN);
+    return r < 0 ? r : 1;
+}
+
 int reader_row(struct reader *reader, uint64_t id, bool with_bodies, struct record **ret_record)
 {
     struct sqlite *sqlite = &reader->sqlite;
@@ -167,11 +184,11 @@ int reader_row(struct reader *reader, uint64_t id, bool with_bodies, struct reco
     if (r < 0)
         return r;
 
-    r = 1;
-    if (!with_bodies) {
+    r = read_children(reader, record);
+    if (r == 1 && !with_bodies) {
         text_fini(&record->args);
         text_fini(&record->result);
-    } else {
+    } else if (r == 1) {
         // Between two statements the task may be removed: then it is not there.
         if ((flags & FLAG_ARGS_LARGE) != 0)
             r = read_large(reader, SQL_LARGE_ARGS, id, &record->args);

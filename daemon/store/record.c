@@ -7,7 +7,7 @@
 #include <runnel/error.h>
 
 /* The texts of a record, all of them: record_fini and record_bytes go through this list. */
-#define RECORD_TEXTS(X) X(args) X(tags) X(result) X(error_message) X(exec) X(history)
+#define RECORD_TEXTS(X) X(args) X(tags) X(result) X(error_message) X(exec) X(history) X(children)
 
 void record_init(struct record *record)
 {

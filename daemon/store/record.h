@@ -15,6 +15,8 @@ enum {
     RECORD_CODE_MAX = 32,
     RECORD_HISTORY_MAX = 10, // attempts kept
     RECORD_TRACE_BYTES = 56, // 00-<32>-<16>-<2> and a NUL
+    RECORD_CHILDREN_MAX = 100,
+    RECORD_LINKS_MAX = 100, // of a chain of follow-ups
 };
 
 /** Text of a known length, on the heap, NUL-terminated; NULL: no value. */
@@ -54,14 +56,20 @@ struct record {
     uint64_t run;           // starts ever, of any sort; never reset
     unsigned worker;        // of the last attempt; 0: none
 
+    uint64_t parent;    // the task that it follows; 0: none. It may have been removed
+    unsigned links;     // follow-ups between it and a task that was submitted
+    bool is_on_failure; // it follows a failure: nothing follows its own
+
     // how the last attempt ended
     struct text result; // of a succeeded one
     bool result_is_json;
     char error_code[RECORD_CODE_MAX]; // "" : no error
     struct text error_message;
     bool error_retryable;
-    struct text exec;    // a JSON object, of commands
-    struct text history; // a JSON array of the attempts before the last one; NULL: none
+    struct text exec;     // a JSON object, of commands
+    struct text history;  // a JSON array of the attempts before the last one; NULL: none
+    struct text children; // a JSON array of the ids of tasks that follow it, the first
+                          // RECORD_CHILDREN_MAX; NULL: none, or not read
 };
 
 /** All zero. */

@@ -5,6 +5,7 @@
  */
 #include "store/recover.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,21 @@ static enum task_state outcome(struct recovery *recovery, const struct record *r
     return TASK_QUEUED;
 }
 
+/* What follows a task that has failed by its interruption. */
+static int follow(struct recovery *recovery, struct record *record, uint64_t run, const char *code,
+                  const char *message)
+{
+    if (recovery->writer->follow == NULL)
+        return 0;
+    record->state = TASK_FAILED;
+    record->run = run;
+    record->finished_at_ms = recovery->now_ms;
+    record->error_retryable = false;
+    (void)snprintf(record->error_code, sizeof(record->error_code), "%s", code);
+    int r = text_set(&record->error_message, message, strlen(message));
+    return r < 0 ? r : apply_follow(recovery->writer, NULL, record, recovery->now_ms);
+}
+
 static int interrupt(struct recovery *recovery, struct record *record, uint64_t run)
 {
     struct sqlite *sqlite = &recovery->writer->sqlite;
@@ -79,7 +95,7 @@ static int interrupt(struct recovery *recovery, struct record *record, uint64_t 
         return r;
     apply_move(recovery->writer, record->queue, from, to);
     recovery->counts.interrupted++;
-    return 0;
+    return to == TASK_FAILED ? follow(recovery, record, run, code, message) : 0;
 }
 
 /* slot_run 0: by its row alone. 1: it was interrupted; 0: it did not run. */

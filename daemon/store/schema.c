@@ -54,10 +54,17 @@ static const char tables[] =
     "INSERT INTO meta(name, value)"
     " VALUES('store_id', lower(hex(randomblob(8)))), ('last_id', 0);";
 
+/* What came with traces and follow-up tasks. Behind all other columns: ADD COLUMN rewrites no row. */
+static const char traces_and_relatives[] =
+    // As W3C's Trace Context writes it, version 00.
+    "ALTER TABLE tasks ADD COLUMN traceparent TEXT;"
+    "ALTER TABLE tasks ADD COLUMN parent INTEGER;"
+    "ALTER TABLE tasks ADD COLUMN links INTEGER;"
+    "CREATE INDEX tasks_parent ON tasks(parent) WHERE parent > 0;";
+
 static const struct schema_step all_steps[] = {
     {.to = 1, .sql = tables},
-    // As W3C's Trace Context writes it, version 00. Behind all others: ADD COLUMN rewrites no row.
-    {.to = 2, .sql = "ALTER TABLE tasks ADD COLUMN traceparent TEXT"},
+    {.to = 2, .sql = traces_and_relatives},
 };
 _Static_assert(sizeof(all_steps) / sizeof(all_steps[0]) == SCHEMA_VERSION, "one step a version");
 

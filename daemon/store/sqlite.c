@@ -38,6 +38,8 @@ enum row_column {
     ROW_EXEC,
     ROW_HISTORY,
     ROW_TRACEPARENT,
+    ROW_PARENT,
+    ROW_LINKS,
 };
 
 static bool is_no_space(int system_errno)
@@ -337,6 +339,9 @@ static void read_numbers(sqlite3_stmt *row, struct record *record, unsigned *fla
     record->args_in_store = (*flags & FLAG_ARGS_LARGE) != 0;
     record->result_is_json = (*flags & FLAG_RESULT_JSON) != 0;
     record->error_retryable = (*flags & FLAG_RETRYABLE) != 0;
+    record->is_on_failure = (*flags & FLAG_ON_FAILURE) != 0;
+    record->parent = (uint64_t)sqlite3_column_int64(row, ROW_PARENT);
+    record->links = (unsigned)sqlite3_column_int(row, ROW_LINKS);
     record->created_at_ms = sqlite3_column_int64(row, ROW_CREATED_AT);
     record->queued_at_ms = sqlite3_column_type(row, ROW_QUEUED_AT) == SQLITE_NULL
                                ? record->created_at_ms

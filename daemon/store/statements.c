@@ -7,18 +7,20 @@
     "SELECT id, state, queue, priority, run, attempt, interruptions, flags, created_at, "          \
     "queued_at, due_at, expires_at, started_at, finished_at, cancel_requested_at, worker, kind, "  \
     "timeout, max_attempts, backoff_base, backoff_max, tags, args, result, error_code, "           \
-    "error_message, exec, history, traceparent FROM tasks "
+    "error_message, exec, history, traceparent, parent, links FROM tasks "
 #define QUEUED "INDEXED BY tasks_queued WHERE state = 1 AND queue = ?1 "
 #define DUE "INDEXED BY tasks_due WHERE (state = 0 OR state = 2) "
 #define EXPIRY                                                                                     \
     "INDEXED BY tasks_expiry WHERE expires_at > 0 AND run = 0 AND (state < 3 OR state = 7) "
 #define HELD "INDEXED BY tasks_parked WHERE (state = 3 OR state = 7) AND state = 7 "
 
+#define FLAGS_KEPT "(flags & 17)" // FLAG_ARGS_LARGE, FLAG_ON_FAILURE: of the task, not of its attempts
+
 // What an attempt leaves. A recorded cancel lets it through to `cancelled` alone; a later run
 // never.
 #define FINISH                                                                                     \
     "UPDATE tasks SET state = ?1, run = ?2, attempt = ?3, started_at = ?4, finished_at = ?5, "     \
-    "worker = ?6, flags = (flags & 1) | ?7, result = ?8, error_code = ?9, error_message = ?10, "   \
+    "worker = ?6, flags = " FLAGS_KEPT " | ?7, result = ?8, error_code = ?9, error_message = ?10, "   \
     "exec = ?11, history = ?12"
 #define FINISH_WHERE                                                                               \
     " WHERE id = ?13 AND state = ?14 AND run <= ?15 AND "                                          \
@@ -32,10 +34,13 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
 
     [SQL_PUT] = {SQLITE_WRITER,
         "INSERT INTO tasks(id, state, queue, priority, run, attempt, interruptions, flags, created_at, queued_at, due_at, expires_at, "
-        "kind, timeout, max_attempts, backoff_base, backoff_max, tags, args, traceparent) "
-        "VALUES(?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"},
+        "kind, timeout, max_attempts, backoff_base, backoff_max, tags, args, traceparent, parent, links) "
+        "VALUES(?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"},
     [SQL_PUT_ARGS] = {SQLITE_WRITER, "INSERT INTO large_args(id, args) VALUES(?1, ?2)"},
     [SQL_PUT_RESULT] = {SQLITE_WRITER, "INSERT OR REPLACE INTO large_results(id, result) VALUES(?1, ?2)"},
+
+    [SQL_PUT_FAILED] = {SQLITE_WRITER,
+        "UPDATE tasks SET state = 5, finished_at = ?2, error_code = ?3, error_message = ?4 WHERE id = ?1"},
 
     [SQL_START] = {SQLITE_WRITER,
         "UPDATE tasks SET state = 3, run = ?2, attempt = ?3, started_at = ?4, worker = ?5 "
@@ -50,7 +55,7 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
         "error_code = coalesce(?4, error_code), error_message = coalesce(?5, error_message) WHERE id = ?1"},
     [SQL_CANCEL_RECORD] = {SQLITE_WRITER, "UPDATE tasks SET cancel_requested_at = ?2 WHERE id = ?1"},
     [SQL_RETRY] = {SQLITE_WRITER,
-        "UPDATE tasks SET state = 1, attempt = 0, interruptions = 0, flags = flags & 1, queued_at = ?2, expires_at = ?3, "
+        "UPDATE tasks SET state = 1, attempt = 0, interruptions = 0, flags = " FLAGS_KEPT ", queued_at = ?2, expires_at = ?3, "
         "started_at = NULL, finished_at = NULL, cancel_requested_at = NULL, worker = NULL, result = NULL, error_code = NULL, "
         "error_message = NULL, exec = NULL, history = ?4 WHERE id = ?1"},
     [SQL_DELETE] = {SQLITE_WRITER, "DELETE FROM tasks WHERE id = ?1"},
@@ -88,7 +93,7 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
 
     [SQL_INTERRUPT] = {SQLITE_WRITER,
         "UPDATE tasks SET state = ?2, run = ?3, attempt = ?4, interruptions = ?5, finished_at = ?6, queued_at = coalesce(?7, queued_at), "
-        "flags = CASE WHEN ?8 IS NULL THEN flags ELSE flags & 1 END, error_code = coalesce(?8, error_code), "
+        "flags = CASE WHEN ?8 IS NULL THEN flags ELSE " FLAGS_KEPT " END, error_code = coalesce(?8, error_code), "
         "error_message = CASE WHEN ?8 IS NULL THEN error_message ELSE ?9 END WHERE id = ?1"},
     [SQL_RUNNING] = {SQLITE_WRITER,
         "SELECT id FROM tasks INDEXED BY tasks_parked WHERE (state = 3 OR state = 7) AND state = 3 AND kind >= ''"},
@@ -98,8 +103,11 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
         "WHERE (state = 3 OR state = 7) AND state = 7 AND kind = ?1"},
 
     [SQL_SCAN] = {SQLITE_READER, "SELECT id, state, queue, created_at, kind, tags FROM tasks WHERE id < ?1 ORDER BY id DESC"},
-    [SQL_LARGE_ARGS] = {SQLITE_READER, "SELECT args FROM large_args WHERE id = ?1"},
+    [SQL_LARGE_ARGS] = {SQLITE_WRITER | SQLITE_READER, "SELECT args FROM large_args WHERE id = ?1"},
     [SQL_LARGE_RESULT] = {SQLITE_READER, "SELECT result FROM large_results WHERE id = ?1"},
+    [SQL_CHILDREN] = {SQLITE_READER,
+        "SELECT json_group_array(id) FROM (SELECT id FROM tasks INDEXED BY tasks_parent WHERE parent > 0 AND parent = ?1 "
+        "ORDER BY id LIMIT ?2)"},
     [SQL_AGE_PRIORITY] = {SQLITE_READER, "SELECT priority FROM tasks " QUEUED "AND priority < ?2 ORDER BY priority DESC LIMIT 1"},
     [SQL_AGE_ROWS] = {SQLITE_READER,
         "SELECT coalesce(queued_at, created_at) FROM tasks " QUEUED "AND priority = ?2 ORDER BY id LIMIT ?3"},

@@ -12,6 +12,7 @@ enum sqlite_statement {
     SQL_PUT,
     SQL_PUT_ARGS,
     SQL_PUT_RESULT,
+    SQL_PUT_FAILED, // of a follow-up whose args do not fit
     SQL_START,
     SQL_FINISH_END,   // to a final state
     SQL_FINISH_AGAIN, // to retrying, queued
@@ -49,6 +50,7 @@ enum sqlite_statement {
     SQL_SCAN,
     SQL_LARGE_ARGS,
     SQL_LARGE_RESULT,
+    SQL_CHILDREN,
     SQL_AGE_PRIORITY,
     SQL_AGE_ROWS,
     SQL_STATEMENT_COUNT,

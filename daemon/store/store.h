@@ -117,7 +117,8 @@ struct store_op {
         /* record: borrowed; all its attempt fields are written. A cancel recorded meanwhile makes it CANCELLED whatever `to` is.
          * record->state is set to what was stored. -ESTALE: the row is gone, final, or has a later run. Never refused otherwise: a full disk
          * uses the ballast; it stays with the store until it is stored. */
-        struct { struct record *record; enum task_state to; } finish;
+        /* is_followed: a task may follow this end (see store_follow_fn): the record is then whole, or its args are read again. */
+        struct { struct record *record; enum task_state to; bool is_followed; } finish;
         /* -ESTALE: it is not queued any more, or a cancel was recorded */
         struct { uint64_t id; } hold;
         /* cancel, retry, delete: -ENOENT never given, -ENODATA removed, -ESTALE wrong state (`state` tells it).
@@ -176,12 +177,24 @@ typedef bool store_policy_fn(void *arg, const char *kind,
  * Several times a second; on the opener's thread. */
 typedef void store_progress_fn(void *arg, const char *what, uint64_t done, uint64_t total);
 
+/**
+ * What follows a task that has just ended as SUCCEEDED or FAILED: called in the transaction of that
+ * end, on the writer's thread or in store_recover. It must not block nor call the store.
+ *
+ * @param ret_follow  new, QUEUED, or FAILED with an error where its args do not fit its kind; the
+ * store sets id, parent, links and times. NULL: nothing follows.
+ *
+ * **Errors:** -ENOMEM: the end is not stored.
+ */
+typedef int store_follow_fn(void *arg, const struct record *ended, struct record **ret_follow);
+
 struct store_options {
     const char *path;               // of the database file
     uint64_t max_backlog;           // of all waiting tasks
     store_event_fn *events;         // called only after store_start
+    store_follow_fn *follow;        // NULL: nothing follows
     store_progress_fn *progress_fn; // NULL: nobody is told
-    void *arg;                      // of both
+    void *arg;                      // of all three
 };
 
 /**

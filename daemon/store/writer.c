@@ -26,7 +26,8 @@ void writer_init(struct writer *writer, struct queues *queues, const struct stor
 {
     memset(writer, 0, sizeof(*writer));
     writer->queues = queues;
-    writer->events_arg = options->arg;
+    writer->follow = options->follow;
+    writer->arg = options->arg;
     writer->max_backlog = options->max_backlog;
     writer->disk.ballast.fd = -1;
     writer->disk.try_again_at = RN_NEVER;
@@ -48,7 +49,7 @@ void writer_fini(struct writer *writer)
 
 int writer_tell(struct writer *writer, struct store_event *event)
 {
-    return writer->events == NULL ? 0 : writer->events(writer->events_arg, event);
+    return writer->events == NULL ? 0 : writer->events(writer->arg, event);
 }
 
 void writer_judge(struct writer *writer, int r, const char *what)

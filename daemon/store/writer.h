@@ -74,7 +74,8 @@ struct writer {
     struct sqlite sqlite;
     struct queues *queues; // the store's
     store_event_fn *events;
-    void *events_arg;
+    store_follow_fn *follow; // NULL: nothing follows
+    void *arg;               // of events and follow
     uint64_t max_backlog;
     struct inbox inbox;
     struct group group;

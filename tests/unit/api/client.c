@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 #include "config/units.h"
 
 void rig_start(struct rig *rig)

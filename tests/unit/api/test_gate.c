@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 
 #define TASK "{\"kind\":\"echo\"}" // 15 bytes
 #define JSON "Content-Type: application/json\r\n"

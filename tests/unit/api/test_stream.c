@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 #include "api/key.h"
 
 #define NDJSON "Content-Type: application/x-ndjson\r\n"

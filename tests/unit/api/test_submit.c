@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 
 static void a_task_is_stored_and_answered_whole(void **state)
 {

@@ -2,8 +2,8 @@
  * Text that grows: answers are appended to it. An allocation that fails makes the buffer failed:
  * all later appends do nothing, and who takes the text learns of it once, at the end.
  */
-#ifndef API_BUFFER_H
-#define API_BUFFER_H
+#ifndef STORE_BUFFER_H
+#define STORE_BUFFER_H
 
 #include <stdbool.h>
 #include <stddef.h>

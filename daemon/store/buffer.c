@@ -1,6 +1,6 @@
 /* Text that grows, and the writing of JSON values. Answers are written by appending, not by way of
  * a tree: it costs a tenth. */
-#include "api/buffer.h"
+#include "store/buffer.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/buffer.h"
+#include "store/buffer.h"
 #include "fault.h"
 
 static void expect(struct buffer *buffer, const char *text)
