@@ -42,8 +42,8 @@ enum { APPLY_FOLLOW_CHANGES = 2 };
  *
  * @param op  the operation that ended it, for the events; NULL: a recovery, nobody is told
  */
-int apply_follow(struct writer *writer, struct store_op *op, struct record *ended, int64_t now_ms)
-    RN_MUST_CHECK;
+int apply_follow(struct writer *writer, struct store_op *op, const struct record *ended,
+                 int64_t now_ms) RN_MUST_CHECK;
 
 /** The row of a task as a new record: 1; 0: there is none. */
 int apply_row(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags)

@@ -5,38 +5,52 @@
 
 #include "store/apply.h"
 
-/* What an end need not bring along: the args of one that was too large for its window, and all that
- * the record of a given up worker's task lacks. */
-static int complete(struct writer *writer, struct record *ended)
+/* Reads what an end need not bring along: the args of one that was too large for its window, and
+ * all that the record of a given up worker's task lacks. ret_row: new. */
+static int read_again(struct writer *writer, uint64_t id, struct record **ret_row)
 {
     struct sqlite *sqlite = &writer->sqlite;
     struct record *row = NULL;
     unsigned flags = 0;
 
-    if (ended->args.bytes != NULL && !ended->args_in_store)
-        return 0;
-    int r = apply_row(writer, ended->id, &row, &flags);
+    int r = apply_row(writer, id, &row, &flags);
     if (r <= 0)
         return r < 0 ? r : -EBADMSG; // it was written a moment ago
     r = 0;
     if ((flags & FLAG_ARGS_LARGE) != 0) {
-        sqlite_bind(sqlite, SQL_LARGE_ARGS, 1, (int64_t)ended->id);
+        sqlite_bind(sqlite, SQL_LARGE_ARGS, 1, (int64_t)id);
         r = sqlite_next(sqlite, SQL_LARGE_ARGS);
         if (r == 1) {
             r = sqlite_text(sqlite, SQL_LARGE_ARGS, 0, &row->args);
             sqlite_reset(sqlite, SQL_LARGE_ARGS);
         }
     }
-    if (r == 0) {
-        text_fini(&ended->args);
-        ended->args = row->args;
-        ended->args_in_store = false;
-        row->args = (struct text){0};
-        if (ended->tags.bytes == NULL) {
-            ended->tags = row->tags;
-            row->tags = (struct text){0};
-        }
+    if (r < 0) {
+        record_free(row);
+        return r;
     }
+    *ret_row = row;
+    return 0;
+}
+
+/* Asks what follows. The record of an end may be looked at by others: what it lacks is put into a
+ * copy. */
+static int ask(struct writer *writer, const struct record *ended, struct record **ret_child)
+{
+    struct record whole = *ended; // its texts are borrowed
+    struct record *row = NULL;
+    int r = 0;
+
+    if (ended->state == TASK_FAILED && (ended->args.bytes == NULL || ended->args_in_store)) {
+        r = read_again(writer, ended->id, &row);
+        if (r < 0)
+            return r;
+        whole.args = row->args;
+        whole.args_in_store = false;
+        if (whole.tags.bytes == NULL)
+            whole.tags = row->tags;
+    }
+    r = writer->follow(writer->arg, &whole, ret_child);
     record_free(row);
     return r;
 }
@@ -65,14 +79,12 @@ static int put_failed(struct writer *writer, struct record *child, int64_t now_m
 
 /* Stores what follows one task. ret_child: borrowed from the group, or the caller's where op is
  * NULL; NULL: nothing follows. */
-static int follow_one(struct writer *writer, struct store_op *op, struct record *ended,
+static int follow_one(struct writer *writer, struct store_op *op, const struct record *ended,
                       int64_t now_ms, struct record **ret_child)
 {
     struct record *child = NULL;
 
-    int r = ended->state == TASK_FAILED ? complete(writer, ended) : 0;
-    if (r == 0)
-        r = writer->follow(writer->arg, ended, &child);
+    int r = ask(writer, ended, &child);
     if (r < 0 || child == NULL) {
         *ret_child = NULL;
         return r;
@@ -92,7 +104,8 @@ static int follow_one(struct writer *writer, struct store_op *op, struct record 
     return r;
 }
 
-int apply_follow(struct writer *writer, struct store_op *op, struct record *ended, int64_t now_ms)
+int apply_follow(struct writer *writer, struct store_op *op, const struct record *ended,
+                 int64_t now_ms)
 {
     struct record *child = NULL;
     struct record *grandchild = NULL;
