@@ -14,6 +14,8 @@
 #include "care.h"
 #include "observe/notify.h"
 #include "options.h"
+#include "reload.h"
+#include "watch.h"
 
 enum { EXIT_SYSTEM = EX_OSERR, EXIT_LOCKED = EX_CANTCREAT };
 
@@ -34,8 +36,9 @@ static int make_signal_fd(void)
     return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-/* The next signal that asks for the stop; false: something else came. */
-static bool takes_stop_signal(int signal_fd)
+/* The next signal that asks for the stop; false: something else came. reload NULL: in a drain,
+ * which no configuration changes any more. */
+static bool takes_stop_signal(int signal_fd, struct reload *reload)
 {
     struct signalfd_siginfo info;
 
@@ -43,12 +46,12 @@ static bool takes_stop_signal(int signal_fd)
         return false;
     if (info.ssi_signo == SIGQUIT)
         abort();
-    if (info.ssi_signo == SIGHUP) {
-        log_event(
-            LOG_LEVEL_WARN, "reload_not_supported",
-            LOG_TEXT("error", "SIGHUP does nothing: restart to take over a changed configuration"));
+    if (info.ssi_signo == SIGHUP && reload != NULL)
+        reload_ask(reload);
+    else if (info.ssi_signo == SIGHUP)
+        log_event(LOG_LEVEL_NOTICE, "reload_ignored", LOG_TEXT("error", "the daemon is stopping"));
+    if (info.ssi_signo == SIGHUP)
         return false;
-    }
     log_event(LOG_LEVEL_NOTICE, "signal",
               LOG_TEXT("name", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
     return true;
@@ -79,22 +82,30 @@ static struct engine_stats figures(struct engine *engine)
     return r < 0 ? (struct engine_stats){0} : stats;
 }
 
+/* Until systemd is to be told again. */
+static int drain_timeout_ms(const struct watch *watch)
+{
+    int next_ms = watch->watchdog > 0 ? (int)(watch->watchdog / 4 / RN_MILLISECOND) : 1000;
+    return next_ms < 1000 ? next_ms + 1 : 1000;
+}
+
 /* Tells systemd every second that the stop goes on, and passes a second signal on. */
-static void watch_drain(struct drain *drain, int signal_fd, int over_fd)
+static void watch_drain(struct drain *drain, int signal_fd, int over_fd, struct watch *watch)
 {
     while (rn_context_err(drain->over) == 0) {
         struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
                                {.fd = over_fd, .events = POLLIN}};
         notify_stopping(figures(drain->engine).running);
         notify_extend(5 * RN_SECOND);
-        if (poll(fds, 2, 1000) > 0 && (fds[0].revents & POLLIN) != 0 &&
-            takes_stop_signal(signal_fd))
+        watch_turn(watch, false);
+        if (poll(fds, 2, drain_timeout_ms(watch)) > 0 && (fds[0].revents & POLLIN) != 0 &&
+            takes_stop_signal(signal_fd, NULL))
             engine_hurry(drain->engine);
     }
 }
 
 /* Whether every worker has left. */
-static bool drain(struct engine *engine, int signal_fd)
+static bool drain(struct engine *engine, int signal_fd, struct watch *watch)
 {
     struct drain drain = {.engine = engine};
     rn_group *group = NULL;
@@ -109,7 +120,7 @@ static bool drain(struct engine *engine, int signal_fd)
         r < 0) // no thread, no memory: a drain all the same, which a second signal can't shorten
         drain.result = engine_drain(engine);
     else
-        watch_drain(&drain, signal_fd, over_fd);
+        watch_drain(&drain, signal_fd, over_fd, watch);
     if (group != NULL)
         (void)rn_group_wait(group);
     rn_group_free(group);
@@ -121,7 +132,7 @@ static bool drain(struct engine *engine, int signal_fd)
 
 static void log_ready(struct engine *engine, struct server *server, rn_time begun)
 {
-    const struct config *config = engine_config(engine);
+    const struct config *config = engine_config_ref(engine);
     char listen[96];
     bool is_v6 = false;
 
@@ -133,6 +144,7 @@ static void log_ready(struct engine *engine, struct server *server, rn_time begu
               LOG_TEXT("store", config->store), LOG_UINT("waiting", figures(engine).backlog),
               LOG_UINT("kinds", config->kind_count), LOG_UINT("queues", config->queue_count),
               LOG_INT("took_ms", (rn_now() - begun) / RN_MILLISECOND));
+    config_unref(config);
 }
 
 static int exit_code(int error)
@@ -157,11 +169,31 @@ static int failed(const struct error *error)
     return exit_code(error->code);
 }
 
-static int serve(const struct config *config, rn_time begun)
+/* Until a signal asks for the stop. */
+static void run(int signal_fd, struct reload *reload, struct watch *watch)
+{
+    bool stops = false;
+
+    while (!stops) {
+        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+                               {.fd = reload->fd, .events = POLLIN}};
+        watch_turn(watch, true);
+        if (poll(fds, 2, watch_timeout_ms(watch)) <= 0)
+            continue;
+        if ((fds[0].revents & POLLIN) != 0)
+            stops = takes_stop_signal(signal_fd, reload);
+        if (!stops && (fds[1].revents & POLLIN) != 0)
+            reload_loaded(reload);
+    }
+}
+
+static int serve(const struct config *config, const struct config_options *options, rn_time begun)
 {
     struct engine *engine = NULL;
     struct server *server = NULL;
     struct error error = {0};
+    struct reload reload;
+    struct watch watch;
 
     int signal_fd = make_signal_fd();
     if (signal_fd < 0) {
@@ -173,20 +205,25 @@ static int serve(const struct config *config, rn_time begun)
         r = server_start(engine, &server, &error);
     if (r == 0)
         r = engine_start(engine, &error);
+    if (r == 0) {
+        watch_init(&watch, engine, server);
+        r = reload_init(&reload, options, engine, &watch);
+        if (r < 0)
+            (void)error_set(&error, r, "cannot make a descriptor: %s", rn_strerror(r));
+    }
     if (r < 0)
         _exit(failed(&error)); // threads may be there already; what is on disk is as it was
     log_ready(engine, server, begun);
     notify_ready();
 
-    while (!takes_stop_signal(signal_fd))
-        continue;
-    bool all_left = drain(engine, signal_fd);
+    run(signal_fd, &reload, &watch);
+    bool all_left = drain(engine, signal_fd, &watch);
     server_stop(server);
     engine_stop(engine);
     log_event(LOG_LEVEL_NOTICE, "stopped", LOG_UINT("waiting", figures(engine).backlog));
     notify_barrier();
-    if (!all_left)
-        _exit(EX_OK); // a worker is still inside its task
+    if (!reload_fini(&reload) || !all_left)
+        _exit(EX_OK); // a worker is still inside its task, or a file's disk does not answer
     server_free(server);
     engine_free(engine);
     (void)close(signal_fd);
@@ -254,8 +291,8 @@ int main(int argc, char **argv)
     else {
         log_init(config->log_level);
         log_format_set(config->log_format);
-        code = serve(config, begun);
+        code = serve(config, &config_options, begun);
     }
-    config_free(config);
+    config_unref(config);
     return code;
 }

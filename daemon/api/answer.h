@@ -6,10 +6,10 @@
 #include "engine/task_json.h"
 
 /** {"id":42,…} */
-void answer_task(struct buffer *buffer, struct engine *engine, const struct record *record,
+void answer_task(struct buffer *buffer, const struct request *request, const struct record *record,
                  enum task_json_view view);
 /** What follows the id: `,"kind":…}`. For a task that is not stored yet. */
-void answer_task_rest(struct buffer *buffer, struct engine *engine, const struct record *record,
-                      enum task_json_view view);
+void answer_task_rest(struct buffer *buffer, const struct request *request,
+                      const struct record *record, enum task_json_view view);
 
 #endif

@@ -230,7 +230,12 @@ static void connection_closed(struct server *server, struct connection *connecti
 void connections_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
                         enum MHD_ConnectionNotificationCode code)
 {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    struct server *server = cls;
+
+    if (pulse_owns(&server->pulse, mhd)) {
+        if (code != MHD_CONNECTION_NOTIFY_STARTED)
+            pulse_closed(&server->pulse);
+    } else if (code == MHD_CONNECTION_NOTIFY_STARTED)
         connection_started(cls, mhd, socket_context);
     else if (*socket_context != NULL)
         connection_closed(cls, *socket_context);

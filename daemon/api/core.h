@@ -24,6 +24,7 @@
 #include "store/buffer.h"
 #include "api/framing.h"
 #include "api/problem.h"
+#include "api/pulse.h"
 #include "api/request_log.h"
 #include "api/server.h"
 
@@ -82,6 +83,7 @@ struct request {
     uint32_t magic;
     enum request_phase phase;
     struct server *server;
+    const struct config *config; // a reference of the one in force at its first line, until its end
     struct connection *connection;
     struct MHD_Connection *mhd;
     _Atomic int waits_for;   // enum request_waits
@@ -191,13 +193,14 @@ struct timeouts {
 };
 
 struct server {
-    struct engine *engine;                  // borrowed
-    const struct config *config;            // borrowed
-    const char **kind_names, **queue_names; // set once; NULL-terminated, for "did you mean"
-    struct framing_hosts hosts;             // set once
-    int listen_fd;                          // libmicrohttpd's once it runs
+    struct engine *engine;       // borrowed
+    const struct config *config; // a reference of the start's: for what no reload changes
+    struct framing_hosts hosts;  // set once
+    int listen_fd;               // libmicrohttpd's once it runs
     uint16_t port;
     struct MHD_Daemon *daemon;
+    struct pulse pulse;             // of the daemon's thread
+    struct MHD_Response *alive;     // the answer to it
     struct MHD_Response *no_memory; // 503, for when nothing else can be made
     struct buffer timeout_answer;   // the whole 408
     rn_group *group;

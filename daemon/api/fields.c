@@ -104,7 +104,7 @@ static void unknown_name(struct reading *reading, const char *pointer, const cha
 
 static void set_kind(struct reading *reading, json_t *value)
 {
-    const struct server *server = reading->fields->server;
+    const struct config *config = reading->fields->config;
 
     if (value == NULL) {
         faults_add(reading->faults, "/kind", "is required");
@@ -113,16 +113,16 @@ static void set_kind(struct reading *reading, json_t *value)
     const char *name = take_string(reading, "/kind", value, STRING_BYTES_MAX);
     if (name == NULL)
         return;
-    reading->kind = config_kind_find(server->config, name);
+    reading->kind = config_kind_find(config, name);
     if (reading->kind == NULL)
-        unknown_name(reading, "/kind", "kind", name, server->kind_names);
+        unknown_name(reading, "/kind", "kind", name, config->kind_names);
     else
         memcpy(reading->record->kind, reading->kind->name, sizeof(reading->record->kind));
 }
 
 static void set_queue(struct reading *reading, json_t *value)
 {
-    const struct server *server = reading->fields->server;
+    const struct config *config = reading->fields->config;
     const char *name = "default";
 
     if (value != NULL) {
@@ -134,9 +134,9 @@ static void set_queue(struct reading *reading, json_t *value)
     } else if (reading->kind->queue != NULL) {
         name = reading->kind->queue;
     }
-    const struct config_queue *queue = config_queue_find(server->config, name);
+    const struct config_queue *queue = config_queue_find(config, name);
     if (queue == NULL)
-        unknown_name(reading, "/queue", "queue", name, server->queue_names);
+        unknown_name(reading, "/queue", "queue", name, config->queue_names);
     else
         memcpy(reading->record->queue, queue->name, sizeof(reading->record->queue));
 }
@@ -528,7 +528,7 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
 
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
 {
-    *fields = (struct fields){.server = request->server, .now_ms = rn_wall_ms()};
+    *fields = (struct fields){.config = request->config, .now_ms = rn_wall_ms()};
     trace_of_request(request, fields->traceparent);
     for (unsigned i = 0; i < PARAMETER_COUNT; i++) {
         bool is_field = i != PARAMETER_PRETTY && i != PARAMETER_WAIT;

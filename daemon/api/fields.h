@@ -14,7 +14,7 @@
 
 /** What tasks of one request have in common. */
 struct fields {
-    const struct server *server;
+    const struct config *config; // the request's
     int64_t now_ms;
     json_t *defaults;                     // an object of what the query gives; NULL: nothing
     char traceparent[RECORD_TRACE_BYTES]; // of the request; "": none

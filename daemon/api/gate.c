@@ -241,7 +241,7 @@ static bool check_waiting(struct request *request)
                         "wait goes with a single task; a stream is answered when it is stored");
         return false;
     }
-    if (server->waiting >= server->config->max_waiting) {
+    if (server->waiting >= request->config->max_waiting) {
         request_problem(request, PROBLEM_BUSY,
                         "%u requests wait already (max_waiting); ask again without wait",
                         server->waiting);

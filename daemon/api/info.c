@@ -65,8 +65,10 @@ static void add_store(struct buffer *text, const struct engine_stats *stats)
     BUFFER_LITERAL(text, "}");
 }
 
-static void add_http(struct buffer *text, struct server *server)
+static void add_http(struct buffer *text, struct request *request)
 {
+    struct server *server = request->server;
+
     rn_mutex_lock(&server->connections.mu);
     unsigned connections = server->connections.count;
     rn_mutex_unlock(&server->connections.mu);
@@ -76,7 +78,7 @@ static void add_http(struct buffer *text, struct server *server)
     add(text, "connections_max", server->config->max_connections);
     add(text, "requests", atomic_load(&server->request_count));
     add(text, "waiting", server->waiting);
-    add(text, "waiting_max", server->config->max_waiting);
+    add(text, "waiting_max", request->config->max_waiting);
     add(text, "memory_bytes", atomic_load(&server->memory));
     add(text, "memory_bytes_max", server->config->max_request_memory);
     BUFFER_LITERAL(text, "}");
@@ -97,7 +99,7 @@ void call_stats(struct request *request)
     add(&text, "uptime_ms",
         (uint64_t)(rn_wall_ms() > stats.started_at_ms ? rn_wall_ms() - stats.started_at_ms : 0));
     add(&text, "backlog", stats.backlog);
-    add(&text, "backlog_max", request->server->config->max_backlog);
+    add(&text, "backlog_max", request->config->max_backlog);
     add(&text, "running", stats.running);
     BUFFER_LITERAL(&text, ",\"states\":{");
     for (unsigned state = 0; state < TASK_STATE_COUNT; state++)
@@ -111,7 +113,7 @@ void call_stats(struct request *request)
     add(&text, "interrupted", stats.interrupted);
     BUFFER_LITERAL(&text, "}");
     add_store(&text, &stats);
-    add_http(&text, request->server);
+    add_http(&text, request);
     BUFFER_LITERAL(&text, "}");
     request_answer_json(request, 200, &text);
 }
@@ -143,10 +145,30 @@ static void add_kind(struct buffer *text, const struct config_kind *kind)
     BUFFER_LITERAL(text, "}");
 }
 
+static void add_configuration(struct buffer *text, struct request *request)
+{
+    struct engine_configuration configuration;
+
+    engine_configuration(request->server->engine, &configuration);
+    bool was_refused = configuration.last_error_at_ms != 0;
+    BUFFER_LITERAL(text, ",\"configuration\":{\"loaded_at\":");
+    buffer_json_instant(text, configuration.loaded_at_ms);
+    BUFFER_LITERAL(text, ",\"last_error\":");
+    buffer_json_text(text, was_refused ? configuration.last_error : NULL);
+    BUFFER_LITERAL(text, ",\"last_error_at\":");
+    buffer_json_instant(text, configuration.last_error_at_ms);
+    BUFFER_LITERAL(text, ",\"restart_needed\":[");
+    for (size_t i = 0; i < configuration.restart_count; i++) {
+        buffer_text(text, i == 0 ? "" : ",");
+        buffer_json_text(text, configuration.restart_needed[i]);
+    }
+    BUFFER_LITERAL(text, "]}");
+}
+
 void call_info(struct request *request)
 {
     struct server *server = request->server;
-    const struct config *config = server->config;
+    const struct config *config = request->config;
     struct buffer text = {.bytes = NULL};
 
     BUFFER_LITERAL(&text, "{\"name\":\"runnel\",\"version\":\"" RUNNEL_VERSION "\",\"store_id\":");
@@ -165,10 +187,9 @@ void call_info(struct request *request)
         buffer_text(&text, i == 0 ? "" : ",");
         buffer_json_text(&text, config->queues[i].name);
     }
-    BUFFER_LITERAL(&text, "],\"configuration\":{\"loaded_at\":");
-    buffer_json_instant(&text, config->loaded_at_ms);
-    // A configuration with faults is refused at start, and there is no reload yet.
-    BUFFER_LITERAL(&text, ",\"last_error\":null}}");
+    BUFFER_LITERAL(&text, "]");
+    add_configuration(&text, request);
+    BUFFER_LITERAL(&text, "}");
     request_answer_json(request, 200, &text);
 }
 

@@ -197,8 +197,10 @@ static int take_query(struct request *request, struct list *list)
 static request_fn piece_is_read;
 
 /* How many rows with args and results are read at once, and the memory that they may take. */
-static size_t full_piece(const struct config *config, size_t *ret_bytes)
+static size_t full_piece(const struct request *request, size_t *ret_bytes)
 {
+    const struct config *config = request->config;
+    size_t memory = request->server->config->max_request_memory;
     size_t row = ARGS_MAX;
 
     for (size_t i = 0; i < config->kind_count; i++) {
@@ -207,16 +209,14 @@ static size_t full_piece(const struct config *config, size_t *ret_bytes)
     }
     size_t rows = PIECE_BYTES_MAX / row;
     rows = rows == 0 ? 1 : rows > PIECE_ROWS_FULL ? PIECE_ROWS_FULL : rows;
-    *ret_bytes =
-        rows * row < config->max_request_memory / 2 ? rows * row : config->max_request_memory / 2;
+    *ret_bytes = rows * row < memory / 2 ? rows * row : memory / 2;
     return rows;
 }
 
 static void read_piece(struct request *request)
 {
     struct list *list = request->work;
-    size_t piece =
-        list->is_full ? full_piece(request->server->config, &list->reserved) : PIECE_ROWS;
+    size_t piece = list->is_full ? full_piece(request, &list->reserved) : PIECE_ROWS;
 
     if (!request_charge(request, list->reserved)) {
         list->reserved = 0;
@@ -266,8 +266,7 @@ static void piece_is_read(struct request *request)
     for (size_t i = 0; i < list->row_count; i++) {
         if (list->count++ > 0)
             BUFFER_LITERAL(&list->text, ",");
-        answer_task(&list->text, request->server->engine, list->rows[i],
-                    list->is_full ? TASK_JSON_FULL : TASK_JSON_LIST);
+        answer_task(&list->text, request, list->rows[i], list->is_full ? TASK_JSON_FULL : TASK_JSON_LIST);
     }
     // The store reads at most a bounded number of rows for a piece: an empty one need not be the
     // end, but the page ends with it.

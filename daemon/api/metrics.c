@@ -19,6 +19,10 @@
 // clang-format off
 #define FAMILIES(X)                                                                                                                \
     X(BUILD, "runnel_build_info", GAUGE, "The version of the daemon; always 1.")                                                   \
+    X(RELOAD_SUCCESS, "runnel_config_last_reload_success", GAUGE,                                                                  \
+      "Whether the last load of the configuration was taken; 0: it was refused, and the one before is in force.")                  \
+    X(RELOAD_TIME, "runnel_config_last_reload_timestamp_seconds", GAUGE,                                                           \
+      "When the configuration in force was loaded, since 1970.")                                                                   \
     X(DRAINING, "runnel_draining", GAUGE, "Whether the daemon is stopping: nothing new is taken or started.")                      \
     X(TASKS, "runnel_tasks", GAUGE, "Tasks in the store, finished ones that are still kept too, by queue and state.")              \
     X(ACCEPTED, "runnel_tasks_accepted_total", COUNTER, "Tasks ever stored, since the store was made.")                            \
@@ -124,7 +128,17 @@ static struct metrics_labels label(const char *name, const char *value)
     return (struct metrics_labels){.count = 1, .each = {{.name = name, .value = value}}};
 }
 
-static void put_tasks(FILE *file, const struct figures *figures, const struct server *server)
+static void put_configuration(FILE *file, const struct server *server)
+{
+    struct engine_configuration configuration;
+
+    engine_configuration(server->engine, &configuration);
+    put(file, FAMILY_RELOAD_SUCCESS, configuration.last_error_at_ms == 0);
+    metrics_seconds(file, begin(file, FAMILY_RELOAD_TIME), NULL,
+                    (uint64_t)configuration.loaded_at_ms * 1000);
+}
+
+static void put_tasks(FILE *file, const struct figures *figures, const struct request *request)
 {
     const struct metrics_family *family = begin(file, FAMILY_TASKS);
 
@@ -137,25 +151,28 @@ static void put_tasks(FILE *file, const struct figures *figures, const struct se
             metrics_whole(file, family, &labels, figures->queues[i].states[state]);
         }
     }
-    put(file, FAMILY_ACCEPTED, engine_last_id(server->engine));
+    put(file, FAMILY_ACCEPTED, engine_last_id(request->server->engine));
     put(file, FAMILY_BACKLOG, figures->stats.backlog);
-    put(file, FAMILY_BACKLOG_MAX, server->config->max_backlog);
+    put(file, FAMILY_BACKLOG_MAX, request->config->max_backlog);
 }
 
-static void put_kinds(FILE *file, const struct server *server)
+static void put_kinds(FILE *file, const struct request *request)
 {
-    const struct config *config = server->config;
+    const struct config *config = request->config;
     const struct metrics_family *family = begin(file, FAMILY_STARTED);
 
     for (size_t i = 0; i < config->kind_count; i++) {
         struct metrics_labels labels = label("kind", config->kinds[i].name);
-        metrics_whole(file, family, &labels,
-                      atomic_load_explicit(&engine_kind_counts(server->engine, i)->started,
-                                           memory_order_relaxed));
+        metrics_whole(
+            file, family, &labels,
+            atomic_load_explicit(
+                &engine_kind_counts(request->server->engine, config->kinds[i].name)->started,
+                memory_order_relaxed));
     }
     family = begin(file, FAMILY_ENDED);
     for (size_t i = 0; i < config->kind_count; i++) {
-        const struct engine_kind_counts *counts = engine_kind_counts(server->engine, i);
+        const struct engine_kind_counts *counts =
+            engine_kind_counts(request->server->engine, config->kinds[i].name);
         for (unsigned outcome = 0; outcome < ENGINE_OUTCOME_COUNT; outcome++) {
             struct metrics_labels labels = {
                 .count = 2,
@@ -168,8 +185,9 @@ static void put_kinds(FILE *file, const struct server *server)
     family = begin(file, FAMILY_RUN);
     for (size_t i = 0; i < config->kind_count; i++) {
         struct metrics_labels labels = label("kind", config->kinds[i].name);
-        metrics_histogram_samples(file, family, &labels,
-                                  &engine_kind_counts(server->engine, i)->run);
+        metrics_histogram_samples(
+            file, family, &labels,
+            &engine_kind_counts(request->server->engine, config->kinds[i].name)->run);
     }
 }
 
@@ -274,8 +292,9 @@ static void put_answers(FILE *file, const struct metrics_family *family, const c
     }
 }
 
-static void put_http(FILE *file, struct server *server)
+static void put_http(FILE *file, struct request *request)
 {
+    struct server *server = request->server;
     const struct config *config = server->config;
     const struct metrics_family *family = begin(file, FAMILY_REQUESTS);
 
@@ -292,7 +311,7 @@ static void put_http(FILE *file, struct server *server)
     put(file, FAMILY_CONNECTIONS, connections);
     put(file, FAMILY_CONNECTIONS_MAX, config->max_connections);
     put(file, FAMILY_WAITING, server->waiting);
-    put(file, FAMILY_WAITING_MAX, config->max_waiting);
+    put(file, FAMILY_WAITING_MAX, request->config->max_waiting);
     put(file, FAMILY_MEMORY, atomic_load(&server->memory));
     put(file, FAMILY_MEMORY_MAX, config->max_request_memory);
 }
@@ -315,23 +334,26 @@ static void put_process(FILE *file, const struct engine_stats *stats)
     metrics_seconds(file, begin(file, FAMILY_START), NULL, (uint64_t)stats->started_at_ms * 1000);
 }
 
-static void put_all(FILE *file, const struct figures *figures, struct server *server)
+static void put_all(FILE *file, const struct figures *figures, struct request *request)
 {
+    struct server *server = request->server;
     struct metrics_labels version = label("version", RUNNEL_VERSION);
 
     metrics_whole(file, begin(file, FAMILY_BUILD), &version, 1);
     put(file, FAMILY_DRAINING, engine_phase(server->engine) == ENGINE_DRAINING);
-    put_tasks(file, figures, server);
-    put_kinds(file, server);
+    put_configuration(file, server);
+    put_tasks(file, figures, request);
+    put_kinds(file, request);
     put_queues(file, figures);
     put_store(file, &figures->stats, server);
-    put_http(file, server);
+    put_http(file, request);
     put_process(file, &figures->stats);
 }
 
 /* All of it as text, which the caller frees whatever comes back. */
-static int make_text(struct server *server, struct buffer *text)
+static int make_text(struct request *request, struct buffer *text)
 {
+    struct server *server = request->server;
     struct figures figures = {.queues = NULL};
 
     int r = engine_stats(server->engine, &figures.stats);
@@ -344,7 +366,7 @@ static int make_text(struct server *server, struct buffer *text)
         free(figures.queues);
         return -ENOMEM;
     }
-    put_all(file, &figures, server);
+    put_all(file, &figures, request);
     free(figures.queues);
     bool failed = ferror(file) != 0;
     failed = fclose(file) != 0 || failed;
@@ -356,7 +378,7 @@ void call_metrics(struct request *request)
 {
     struct buffer text = {.bytes = NULL};
 
-    int r = make_text(request->server, &text);
+    int r = make_text(request, &text);
     if (r < 0) {
         buffer_fini(&text);
         request_problem_error(request, r);

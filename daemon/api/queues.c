@@ -196,7 +196,7 @@ void call_queues(struct request *request)
 
 static void not_found(struct request *request)
 {
-    const char *near = nearest_name(request->name, request->server->queue_names);
+    const char *near = nearest_name(request->name, request->config->queue_names);
 
     if (near != NULL)
         request_problem(request, PROBLEM_NOT_FOUND,

@@ -174,6 +174,7 @@ static void reset(struct request *request, struct connection *connection)
     request->magic = request_magic;
     request->phase = REQUEST_LINE;
     request->server = connection->server;
+    request->config = engine_config_ref(connection->server->engine);
     request->connection = connection;
     request->mhd = connection->mhd;
     request->route = NULL;
@@ -249,6 +250,7 @@ void request_fini(struct request *request)
     drop_read(&request->read);
     record_free(RN_TAKE(request->record));
     free(RN_TAKE(request->raw_query));
+    config_unref(RN_TAKE(request->config));
     request->is_out_of_memory = false;
     request_drop_body(request);
     request_discharge(request, request->memory);
@@ -264,9 +266,9 @@ void request_fini(struct request *request)
 void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode code)
 {
-    struct request *request = request_cast(*context);
+    struct server *server = cls;
+    struct request *request = *context == &server->pulse ? NULL : request_cast(*context);
 
-    (void)cls;
     (void)mhd;
     *context = NULL;
     if (request == NULL)
@@ -374,14 +376,26 @@ static void take_body(struct request *request, const char *data, size_t *size)
     request->log.bytes_in += taken;
 }
 
+/* At its second call: what is answered at the first one is the last on its connection. */
+static enum MHD_Result answer_pulse(struct server *server, struct MHD_Connection *mhd,
+                                    void **context)
+{
+    if (*context != NULL)
+        return MHD_queue_response(mhd, MHD_HTTP_NO_CONTENT, server->alive);
+    *context = &server->pulse;
+    return MHD_YES;
+}
+
 // libmicrohttpd's callback has so many parameters. NOLINTNEXTLINE(readability-function-size)
 enum MHD_Result request_handle(void *cls, struct MHD_Connection *mhd, const char *url,
                                const char *method, const char *version, const char *data,
                                size_t *size, void **context)
 {
     struct server *server = cls;
-    struct request *request = request_cast(*context);
 
+    if ((*context == NULL && pulse_owns(&server->pulse, mhd)) || *context == &server->pulse)
+        return answer_pulse(server, mhd, context);
+    struct request *request = request_cast(*context);
     if (request != NULL && request->is_out_of_memory)
         server_answered(server, request, MHD_HTTP_SERVICE_UNAVAILABLE);
     if (request == NULL || request->is_out_of_memory)

@@ -12,6 +12,7 @@
 #include "api/listen.h"
 #include "api/request.h"
 #include "observe/log.h"
+#include "observe/notify.h"
 
 enum {
     DESCRIPTORS_KEPT = 64,        // for store and commands
@@ -28,27 +29,6 @@ static void panic(void *cls, const char *file, unsigned int line, const char *re
 }
 
 /* ---- what is made before ---- */
-
-static const char **names_of(size_t count,
-                             const char *(*name_fn)(const struct config *config, size_t index),
-                             const struct config *config)
-{
-    const char **names = calloc(count + 1, sizeof(*names));
-
-    for (size_t i = 0; i < count && names != NULL; i++)
-        names[i] = name_fn(config, i);
-    return names;
-}
-
-static const char *kind_name(const struct config *config, size_t index)
-{
-    return config->kinds[index].name;
-}
-
-static const char *queue_name(const struct config *config, size_t index)
-{
-    return config->queues[index].name;
-}
 
 /* The answer for when there is no memory to make one. */
 static int make_no_memory(struct server *server)
@@ -115,33 +95,31 @@ static unsigned connection_limit(const struct config *config)
 
 static int start_daemon(struct server *server)
 {
+    unsigned pulses = notify_watchdog() > 0 ? 1 : 0; // not to be had at the clients' cost
+
     // Poll: in epoll mode libmicrohttpd 0.9.75 stalls at 128 busy connections. Its own timeout is
     // of idleness only: see connections.c.
-    server->daemon =
-        MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0,
-                         NULL, NULL, request_handle, server, MHD_OPTION_LISTEN_SOCKET,
-                         server->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-                         connection_limit(server->config), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                         (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, request_line,
-                         server, MHD_OPTION_NOTIFY_COMPLETED, request_completed, server,
-                         MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server, MHD_OPTION_END);
+    server->daemon = MHD_start_daemon(
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0, NULL, NULL,
+        request_handle, server, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
+        MHD_OPTION_CONNECTION_LIMIT, connection_limit(server->config) + pulses,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, request_line, server, MHD_OPTION_NOTIFY_COMPLETED,
+        request_completed, server, MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server,
+        MHD_OPTION_END);
     if (server->daemon == NULL)
         return errno != 0 ? -errno : -EAGAIN;
     server->listen_fd = -1;
+    pulse_daemon(&server->pulse, server->daemon);
     return 0;
 }
 
 /* Everything but the address. */
 static int make(struct server *server)
 {
-    const struct config *config = server->config;
-
-    server->kind_names = names_of(config->kind_count, kind_name, config);
-    server->queue_names = names_of(config->queue_count, queue_name, config);
-    if (server->kind_names == NULL || server->queue_names == NULL)
-        return -ENOMEM;
-    int r = make_no_memory(server);
+    server->alive = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    int r = server->alive != NULL ? make_no_memory(server) : -ENOMEM;
     if (r == 0)
         r = make_timeout_answer(server);
     if (r == 0)
@@ -161,13 +139,14 @@ int server_start(struct engine *engine, struct server **ret_server, struct error
 
     MHD_set_panic_func(panic, NULL);
     server->engine = engine;
-    server->config = engine_config(engine);
+    server->config = engine_config_ref(engine);
     server->started_at_ms = rn_wall_ms();
     atomic_init(&server->timeouts.head, 5 * RN_SECOND);
     atomic_init(&server->timeouts.body, 30 * RN_SECOND);
     atomic_init(&server->timeouts.answer, 30 * RN_SECOND);
     atomic_init(&server->timeouts.idle, 15 * RN_SECOND);
     server->listen_fd = -1;
+    pulse_init(&server->pulse, false); // its thread looks at it from its beginning
     rn_mutex_init(&server->mu, 16);
     rn_cond_init(&server->changed);
     int r = connections_init(&server->connections);
@@ -194,6 +173,11 @@ int server_start(struct engine *engine, struct server **ret_server, struct error
 uint16_t server_port(struct server *server)
 {
     return server->port;
+}
+
+uint64_t server_beat(struct server *server)
+{
+    return pulse_beat(&server->pulse);
 }
 
 /* ---- stop ---- */
@@ -226,6 +210,7 @@ void server_stop(struct server *server)
     // libmicrohttpd must not be stopped while a connection is suspended, and the store still has
     // its operation: it always answers.
     wait_for(server, &server->busy, RN_NEVER);
+    pulse_fini(&server->pulse);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
 }
@@ -246,11 +231,12 @@ void server_free(struct server *server)
     if (server->listen_fd >= 0 && fcntl(server->listen_fd, F_GETFD) >= 0)
         (void)close(server->listen_fd);
     connections_fini(&server->connections);
+    if (server->alive != NULL)
+        MHD_destroy_response(server->alive);
     if (server->no_memory != NULL)
         MHD_destroy_response(server->no_memory);
     buffer_fini(&server->timeout_answer);
-    free(server->kind_names);
-    free(server->queue_names);
+    config_unref(server->config);
     rn_cond_fini(&server->changed);
     rn_mutex_fini(&server->mu);
     free(server);

@@ -17,6 +17,10 @@ int server_start(struct engine *engine, struct server **ret_server, struct error
     RN_MUST_CHECK;
 /** The port in use (of `listen = "127.0.0.1:0"`). */
 uint16_t server_port(struct server *server);
+/** Asks every HTTP thread for a sign of life, if the last one has been given. **Blocking:** never.
+ * **Threads:** one, not while or after server_stop. @return how many each of them has given so far
+ */
+uint64_t server_beat(struct server *server);
 /** After engine_drain: every waiting or suspended request is answered within 1 s, then all
  * connections are closed. */
 void server_stop(struct server *server);

@@ -134,7 +134,7 @@ static void read_single(struct request *request)
     }
     if (buffer_reserve(&submission->answer, HEAD_ROOM) != NULL)
         submission->answer.length = HEAD_ROOM;
-    answer_task_rest(&submission->answer, request->server->engine, submission->one, TASK_JSON_FULL);
+    answer_task_rest(&submission->answer, request, submission->one, TASK_JSON_FULL);
     submit(request);
 }
 
@@ -163,7 +163,7 @@ static void answer_waited(struct request *request)
     bool is_replayed = request->op.put.replayed;
 
     (void)snprintf(location, sizeof(location), "/v1/tasks/%llu", (unsigned long long)request->id);
-    answer_task(&text, request->server->engine, request->record, TASK_JSON_FULL);
+    answer_task(&text, request, request->record, TASK_JSON_FULL);
     request_answer(request, &(struct answer){.status = request->wait_until == 0 ? 201
                                                        : is_final               ? 200
                                                                                 : 202,

@@ -13,7 +13,7 @@ static void answer_record(struct request *request, unsigned status)
 {
     struct buffer text = {.bytes = NULL};
 
-    answer_task(&text, request->server->engine, request->record, TASK_JSON_FULL);
+    answer_task(&text, request, request->record, TASK_JSON_FULL);
     request_answer_json(request, status, &text);
 }
 

@@ -115,6 +115,18 @@ static void check_follow(struct loader *loader, const config_setting_t *groups)
     }
 }
 
+/* For "did you mean". */
+static void list_names(struct loader *loader)
+{
+    struct config *config = loader->config;
+    config->kind_names = loader_calloc(loader, config->kind_count + 1, sizeof(char *));
+    config->queue_names = loader_calloc(loader, config->queue_count + 1, sizeof(char *));
+    for (size_t i = 0; i < config->kind_count && config->kind_names != NULL; i++)
+        config->kind_names[i] = config->kinds[i].name;
+    for (size_t i = 0; i < config->queue_count && config->queue_names != NULL; i++)
+        config->queue_names[i] = config->queues[i].name;
+}
+
 static void load_override(struct loader *loader, const char *override)
 {
     const char *equals = strchr(override, '=');
@@ -189,6 +201,7 @@ static void load_tree(struct loader *loader, const config_setting_t *root)
         check_follow(loader, queues);
         check_follow(loader, kinds);
     }
+    list_names(loader);
     check_stop_time(loader, root);
 }
 
@@ -229,6 +242,8 @@ static int start(struct loader *loader)
     loader->config = calloc(1, sizeof(*loader->config));
     if (loader->config == NULL)
         return -ENOMEM;
+    loader->config->self = loader->config;
+    atomic_init(&loader->config->references, 1);
     loader->config->path = loader_strdup(loader, path);
     loader->config->loaded_at_ms = rn_wall_ms();
     return 0;
@@ -262,23 +277,39 @@ int config_load(const struct config_options *options, struct config **ret_config
         *ret_config = RN_TAKE(loader.config);
     free(loader.faults.items);
     free(loader.warnings.items);
-    config_free(loader.config);
+    config_unref(loader.config);
     return r;
 }
 
-void config_free(struct config *config)
+const struct config *config_ref(const struct config *config)
 {
-    if (config == NULL)
-        return;
+    RN_ASSERT(config != NULL);
+    unsigned before = atomic_fetch_add_explicit(&config->self->references, 1, memory_order_relaxed);
+    RN_ASSERT(before > 0);
+    return config;
+}
+
+static void free_config(struct config *config)
+{
     for (size_t i = 0; i < config->kind_count; i++)
         kind_fini(&config->kinds[i]);
     free(config->kinds_by_name);
+    free(config->kind_names);
+    free(config->queue_names);
     free(config->kinds);
     free(config->queues);
     free(config->path);
     free(config->listen_host);
     free(config->store);
     free(config);
+}
+
+void config_unref(const struct config *config)
+{
+    // Release: what this thread has read is read before; acquire: before it is freed.
+    if (config != NULL &&
+        atomic_fetch_sub_explicit(&config->self->references, 1, memory_order_acq_rel) == 1)
+        free_config(config->self);
 }
 
 const struct config_queue *config_queue_find(const struct config *config, const char *name)

@@ -1,12 +1,14 @@
 /** \file
  * The configuration file (libconfig syntax) as the rest of the daemon sees it: parsed, checked,
- * with its defaults. Immutable once loaded, so any thread reads it without a lock. The settings,
- * with type, range, default and text, stand in settings.def.
+ * with its defaults. Immutable once loaded, so any thread reads it without a lock; who uses it
+ * holds a reference, since a reload puts another one in its place. The settings, with type, range,
+ * default and text, stand in settings.def.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
 #include <regex.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -109,8 +111,11 @@ struct config {
     size_t queue_count;
     struct config_kind *kinds; // in the file's order
     size_t kind_count;
-    struct config_kind **kinds_by_name; // the same, in order, for config_kind_find
+    struct config_kind **kinds_by_name;     // the same, in order, for config_kind_find
+    const char **kind_names, **queue_names; // NULL-terminated, for "did you mean"
     int64_t loaded_at_ms;
+    _Atomic unsigned references;
+    struct config *self; // this one: who holds a reference may not write anything else of it
 };
 
 /** A fault of the file; config_load tells all of them. */
@@ -135,16 +140,53 @@ struct config_options {
  * there are (e.g. drain_timeout + kill_grace against the unit's stop time), then with count > 0 and
  * result 0
  *
- * **Ownership:** ret_config is new, freed with config_free. **Errors:** -EINVAL: ret_faults has at
- * least one fault; -ENOMEM.
+ * **Ownership:** ret_config is new, with one reference: config_unref. **Errors:** -EINVAL:
+ * ret_faults has at least one fault; -ENOMEM.
  */
 int config_load(const struct config_options *options, struct config **ret_config,
                 struct config_fault **ret_faults, size_t *ret_fault_count) RN_MUST_CHECK;
-void config_free(struct config *config);
+/** Another reference of the same. **Ownership:** new: config_unref. **Blocking:** never.
+ * **Threads:** any. */
+const struct config *config_ref(const struct config *config);
+/** Gives a reference back; the last one frees it. NULL is allowed. **Threads:** any. */
+void config_unref(const struct config *config);
 
 /** By name; NULL: not there. */
 const struct config_queue *config_queue_find(const struct config *config, const char *name);
 const struct config_kind *config_kind_find(const struct config *config, const char *name);
+
+enum { CONFIG_RESTART_MAX = 64 };
+
+/** What differs between two configurations, by name. */
+enum config_change {
+    CONFIG_KINDS_ADDED,
+    CONFIG_KINDS_REMOVED,
+    CONFIG_KINDS_CHANGED,
+    CONFIG_QUEUES_ADDED,
+    CONFIG_QUEUES_REMOVED,
+    CONFIG_QUEUES_CHANGED,
+    CONFIG_SETTINGS_CHANGED, // of the top level, reloadable ones
+    CONFIG_CHANGE_COUNT,
+};
+struct config_changes {
+    struct {
+        unsigned count;
+        char names[200]; // "a, b, c"; where they do not fit: "a, b and 17 more"
+    } of[CONFIG_CHANGE_COUNT];
+    const char *restart_needed[CONFIG_RESTART_MAX]; // settings that a reload can't change; static
+    size_t restart_count;
+};
+/**
+ * Compares what a reload replaces and brings.
+ *
+ * @param start   the configuration of the start: what no reload changes is as it says
+ * @param before  the one in force
+ * @param after   the one that is to be
+ *
+ * **Blocking:** never. **Threads:** any. **Errors:** -ENOMEM.
+ */
+int config_compare(const struct config *start, const struct config *before,
+                   const struct config *after, struct config_changes *ret_changes) RN_MUST_CHECK;
 
 /** -T: every setting in force, in the file's own syntax, defaults too. */
 int config_print(const struct config *config, FILE *file) RN_MUST_CHECK;

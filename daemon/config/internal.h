@@ -144,6 +144,11 @@ void kind_fini(struct config_kind *kind);
  * loaded. where: "kind.mail." */
 void kind_check_follow(struct loader *loader, const config_setting_t *group, const char *where);
 
+/** What -T prints of one setting's value, a queue, a kind; config_compare compares it too. */
+void print_top_value(FILE *file, const struct setting *setting, const struct config *config);
+void print_queue(FILE *file, const struct config_queue *queue);
+void print_kind(FILE *file, const struct config_kind *kind);
+
 /** Appends the variables of the kind's env_file to env. */
 void environment_load_file(struct loader *loader, const config_setting_t *at,
                            struct config_kind *kind);

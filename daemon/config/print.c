@@ -196,29 +196,34 @@ static void print_kind_value(FILE *file, const struct setting *setting,
     }
 }
 
+void print_top_value(FILE *file, const struct setting *setting, const struct config *config)
+{
+    if (setting->type == TYPE_LISTEN)
+        print_text(file, config->listen_text);
+    else if (setting->type == TYPE_STORE)
+        print_text(file, config->store);
+    else if (setting->type == TYPE_LEVEL)
+        print_text(file, log_level_name(config->log_level));
+    else if (setting->type == TYPE_LOG_FORMAT)
+        print_text(file, log_format_name(config->log_format));
+    else if (setting->type == TYPE_BOOL)
+        fputs(*(const bool *)((const char *)config + setting->offset) ? "true" : "false", file);
+    else
+        print_number(file, setting, (const char *)config + setting->offset);
+}
+
 static void print_top(FILE *file, const struct config *config)
 {
     for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
         if (setting->scope != SCOPE_TOP)
             continue;
         fprintf(file, "# %s\n%s = ", setting->text, setting->name);
-        if (setting->type == TYPE_LISTEN)
-            print_text(file, config->listen_text);
-        else if (setting->type == TYPE_STORE)
-            print_text(file, config->store);
-        else if (setting->type == TYPE_LEVEL)
-            print_text(file, log_level_name(config->log_level));
-        else if (setting->type == TYPE_LOG_FORMAT)
-            print_text(file, log_format_name(config->log_format));
-        else if (setting->type == TYPE_BOOL)
-            fputs(*(const bool *)((const char *)config + setting->offset) ? "true" : "false", file);
-        else
-            print_number(file, setting, (const char *)config + setting->offset);
+        print_top_value(file, setting, config);
         fputs(";\n", file);
     }
 }
 
-static void print_queue(FILE *file, const struct config_queue *queue)
+void print_queue(FILE *file, const struct config_queue *queue)
 {
     fprintf(file, "  %s: {\n", queue->name);
     for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
@@ -238,6 +243,20 @@ static void print_queue(FILE *file, const struct config_queue *queue)
     fputs("  };\n", file);
 }
 
+void print_kind(FILE *file, const struct config_kind *kind)
+{
+    fprintf(file, "  %s: {\n", kind->name);
+    for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
+        if (setting->scope != SCOPE_KIND || !kind_has(kind, setting->type) ||
+            !names_kind(setting, kind))
+            continue;
+        fprintf(file, "    %s = ", setting->name);
+        print_kind_value(file, setting, kind);
+        fputs(";\n", file);
+    }
+    fputs("  };\n", file);
+}
+
 int config_print(const struct config *config, FILE *file)
 {
     RN_ASSERT(config != NULL);
@@ -247,19 +266,8 @@ int config_print(const struct config *config, FILE *file)
     for (size_t i = 0; i < config->queue_count; i++)
         print_queue(file, &config->queues[i]);
     fputs("};\nkind: {\n", file);
-    for (size_t i = 0; i < config->kind_count; i++) {
-        const struct config_kind *kind = &config->kinds[i];
-        fprintf(file, "  %s: {\n", kind->name);
-        for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
-            if (setting->scope != SCOPE_KIND || !kind_has(kind, setting->type) ||
-                !names_kind(setting, kind))
-                continue;
-            fprintf(file, "    %s = ", setting->name);
-            print_kind_value(file, setting, kind);
-            fputs(";\n", file);
-        }
-        fputs("  };\n", file);
-    }
+    for (size_t i = 0; i < config->kind_count; i++)
+        print_kind(file, &config->kinds[i]);
     fputs("};\n", file);
     return fflush(file) != 0 || ferror(file) ? -EIO : 0;
 }

@@ -87,6 +87,14 @@ static void ended(struct store_op *op, void *arg)
              LOG_TEXT("error", rn_strerror(op->result)));
     if (op->type == STORE_HOLD || op->result < 0)
         (void)queue_land(queue, task->record.id);
+    // The kind may have come back between the worker's look and the commit of the hold: what was
+    // released then has not seen it.
+    const struct config *config = NULL;
+    if (op->type == STORE_HOLD && op->result == 0)
+        config = engine_config_ref(queue->engine);
+    if (config != NULL && config_kind_find(config, task->record.kind) != NULL)
+        release_held(queue->engine);
+    config_unref(config);
     task_free(task);
 }
 
@@ -161,12 +169,6 @@ static rn_duration task_timeout(const struct task *task)
                                        : task->kind->timeout;
 }
 
-static struct engine_kind_counts *counts_of(const struct task *task)
-{
-    const struct engine *engine = task->queue->engine;
-    return &engine->kinds[task->kind - engine->config->kinds];
-}
-
 /* The attempt's numbers, and its context, by which a cancel reaches it. */
 static int begin(rn_context *ctx, struct task *task, unsigned worker, rn_context **ret_context)
 {
@@ -197,7 +199,7 @@ static int begin(rn_context *ctx, struct task *task, unsigned worker, rn_context
     bool is_cancelled = task->cancel_requested;
     rn_mutex_unlock(&queue->mu);
 
-    atomic_fetch_add_explicit(&counts_of(task)->started, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&task->counts->started, 1, memory_order_relaxed);
     metrics_observe(&queue->wait, (record->started_at_ms - record->queued_at_ms) * RN_MILLISECOND);
     task->began_at = rn_now();
     if (is_cancelled)
@@ -326,7 +328,9 @@ static enum task_state decide(struct task *task, int cause, struct outcome *outc
 
 static void count_end(const struct task *task, enum engine_outcome outcome)
 {
-    atomic_fetch_add_explicit(&counts_of(task)->ended[outcome], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&task->counts->ended[outcome], 1, memory_order_relaxed);
+    if (outcome == ENGINE_FAILED)
+        failures_add(&task->queue->engine->failures, rn_now());
 }
 
 static void tell_end(const struct task *task, enum task_state to)
@@ -370,7 +374,7 @@ static void finish(struct task *task, enum task_state to, struct outcome *outcom
     task->op.type = STORE_FINISH;
     task->op.finish.record = &task->record;
     task->op.finish.to = to;
-    task->op.finish.is_followed = follow_wanted(task->queue->engine, &task->record, to);
+    task->op.finish.is_followed = follow_wanted(task->config, &task->record, to);
     submit_end(task);
 }
 
@@ -416,17 +420,16 @@ static void run(rn_context *context, struct task *task, struct outcome *outcome)
     slots_give(slots, slot);
 }
 
-int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
+static void attempt(rn_context *ctx, struct task *task, unsigned worker)
 {
-    struct queue *queue = arg;
-    struct task *task = task_arg;
     struct outcome outcome = {0};
     rn_context *context = NULL;
 
-    task->kind = config_kind_find(queue->engine->config, task->record.kind);
+    task->kind =
+        engine_find_kind(task->queue->engine, task->record.kind, &task->config, &task->counts);
     if (task->kind == NULL) {
         hold(task);
-        return 0;
+        return;
     }
     int r = task->record.args_in_store ? load_args(task) : 0;
     if (r == 0)
@@ -440,7 +443,7 @@ int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
                      rn_strerror(r));
         finish(task, decide(task, 0, &outcome), &outcome);
         outcome_fini(&outcome);
-        return 0;
+        return;
     }
 
     r = task->kind->retry_if_interrupted ? 0 : store_start_record(task);
@@ -452,11 +455,17 @@ int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task_arg)
         outcome_fail(&outcome, "not-started", true, "the start could not be stored: %s",
                      rn_strerror(r));
 
-    metrics_observe(&counts_of(task)->run, rn_now() - task->began_at);
+    metrics_observe(&task->counts->run, rn_now() - task->began_at);
     int cause = rn_context_cause(context);
     if (leave(task))
         finish(task, decide(task, cause, &outcome), &outcome);
     outcome_fini(&outcome);
+}
+
+int attempt_run(rn_context *ctx, void *arg, unsigned worker, void *task)
+{
+    attempt(ctx, task, worker);
+    queue_left(arg);
     return 0;
 }
 
@@ -473,6 +482,8 @@ void attempt_give_up(struct task *task)
     // The worker still reads its task, so the end is recorded from a copy. The process ends soon.
     end->queue = task->queue;
     end->kind = task->kind;
+    end->config = config_ref(task->config);
+    end->counts = task->counts;
     end->record = task->record;
     end->record.args = end->record.tags = end->record.result = (struct text){0};
     end->record.error_message = end->record.exec = end->record.history = (struct text){0};

@@ -53,13 +53,30 @@ static int wait_for_workers(struct engine *engine, rn_context *hurry, rn_time de
     return wait.result;
 }
 
-static rn_duration longest_grace(const struct engine *engine)
+static void look_at_graces(struct queue *queue, void *arg)
 {
-    rn_duration longest = engine->config->kill_grace;
-    for (size_t i = 0; i < engine->config->kind_count; i++) {
-        if (engine->config->kinds[i].kill_grace > longest)
-            longest = engine->config->kinds[i].kill_grace;
+    rn_duration *longest = arg;
+    const struct task *task = NULL;
+
+    rn_mutex_lock(&queue->mu);
+    DL_FOREACH (queue->running, task) {
+        if (task->kind->kill_grace > *longest)
+            *longest = task->kind->kill_grace;
     }
+    rn_mutex_unlock(&queue->mu);
+}
+
+/* Of the configuration, and of what runs under an earlier one. */
+static rn_duration longest_grace(struct engine *engine)
+{
+    const struct config *config = engine_config_ref(engine);
+    rn_duration longest = config->kill_grace;
+    for (size_t i = 0; i < config->kind_count; i++) {
+        if (config->kinds[i].kill_grace > longest)
+            longest = config->kinds[i].kill_grace;
+    }
+    config_unref(config);
+    engine_each_queue(engine, look_at_graces, &longest);
     return longest;
 }
 
@@ -141,7 +158,10 @@ static void flush(struct engine *engine)
 int engine_drain(struct engine *engine)
 {
     unsigned running = 0;
+    const struct config *config = engine_config_ref(engine);
+    rn_duration timeout = config->drain_timeout;
 
+    config_unref(config);
     atomic_store(&engine->phase, ENGINE_DRAINING);
     rn_context_cancel(rn_group_context(engine->group),
                       0); // the schedule: nothing becomes due any more
@@ -149,9 +169,9 @@ int engine_drain(struct engine *engine)
     engine_each_queue(engine, close_queue, NULL);
     engine_each_queue(engine, count_running, &running);
     log_event(LOG_LEVEL_NOTICE, "draining", LOG_UINT("running", running),
-              LOG_INT("drain_timeout_ms", engine->config->drain_timeout / RN_MILLISECOND));
+              LOG_INT("drain_timeout_ms", timeout / RN_MILLISECOND));
 
-    int r = wait_for_workers(engine, engine->hurry, rn_after(engine->config->drain_timeout));
+    int r = wait_for_workers(engine, engine->hurry, rn_after(timeout));
     if (r < 0) {
         bool hurried = r == -ECANCELED;
         if (hurried)

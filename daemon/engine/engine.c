@@ -13,6 +13,12 @@ const struct metrics_bounds engine_bounds = {
               500 * RN_MILLISECOND, RN_SECOND, 5 * RN_SECOND, 15 * RN_SECOND, RN_MINUTE,
               5 * RN_MINUTE, 15 * RN_MINUTE, RN_HOUR, 4 * RN_HOUR, 24 * RN_HOUR}};
 
+bool engine_add_queue_locked(struct engine *engine, struct queue *queue)
+{
+    HASH_ADD_STR(engine->queues, name, queue);
+    return queue->hh.tbl != NULL;
+}
+
 struct queue *engine_find_queue(struct engine *engine, const char *name, bool make)
 {
     struct queue *queue = NULL;
@@ -20,13 +26,9 @@ struct queue *engine_find_queue(struct engine *engine, const char *name, bool ma
     rn_mutex_lock(&engine->mu);
     HASH_FIND_STR(engine->queues, name, queue);
     if (queue == NULL && make) {
-        const struct config_queue *config = config_queue_find(engine->config, name);
-        if (queue_new(engine, name, config, &queue) == 0) {
-            HASH_ADD_STR(engine->queues, name, queue);
-            if (queue->hh.tbl == NULL) {
-                queue_free(queue);
-                queue = NULL;
-            }
+        if (queue_new(engine, name, &queue) == 0 && !engine_add_queue_locked(engine, queue)) {
+            queue_free(queue);
+            queue = NULL;
         }
     }
     rn_mutex_unlock(&engine->mu);
@@ -222,7 +224,7 @@ static bool policy_of_kind(void *arg, const char *kind,
                            struct store_interruption_policy *ret_policy)
 {
     const struct engine *engine = arg;
-    const struct config_kind *config = config_kind_find(engine->config, kind);
+    const struct config_kind *config = config_kind_find(engine->start, kind);
     if (config == NULL)
         return false;
     *ret_policy = (struct store_interruption_policy){
@@ -245,15 +247,42 @@ static int recover(struct engine *engine, struct error *reterr)
     return 0;
 }
 
+static void warn_if_missing(struct queue *queue, const struct store_queue_counts *counts)
+{
+    uint64_t waiting = counts->states[TASK_QUEUED] + counts->states[TASK_SCHEDULED] +
+                       counts->states[TASK_RETRYING];
+    if (waiting > 0 && !queue_is_configured(queue))
+        log_event(LOG_LEVEL_WARN, "queue_not_configured", LOG_TEXT("queue", queue->name),
+                  LOG_UINT("waiting", waiting));
+}
+
+void engine_warn_missing(struct engine *engine)
+{
+    struct store_queue_counts *counts = NULL;
+    size_t count = 0;
+
+    if (store_counts(engine->store, &counts, &count) < 0)
+        return; // no memory: GET /v1/queues tells of them too
+    for (size_t i = 0; i < count; i++) {
+        struct queue *queue = engine_find_queue(engine, counts[i].queue, false);
+        if (queue != NULL)
+            warn_if_missing(queue, &counts[i]);
+    }
+    free(counts);
+}
+
 /* The queues of the configuration, and those that only have tasks or overrides left. */
 static int make_queues(struct engine *engine)
 {
     struct store_queue_counts *counts = NULL;
     size_t count = 0;
 
-    for (size_t i = 0; i < engine->config->queue_count; i++) {
-        if (engine_find_queue(engine, engine->config->queues[i].name, true) == NULL)
+    for (size_t i = 0; i < engine->start->queue_count; i++) {
+        const struct config_queue *file = &engine->start->queues[i];
+        struct queue *queue = engine_find_queue(engine, file->name, true);
+        if (queue == NULL)
             return -ENOMEM;
+        queue_switch(queue, file, (unsigned)i);
     }
     int r = store_counts(engine->store, &counts, &count);
     for (size_t i = 0; r == 0 && i < count; i++) {
@@ -263,11 +292,7 @@ static int make_queues(struct engine *engine)
             break;
         }
         queue_apply(queue, &counts[i].settings);
-        uint64_t waiting = counts[i].states[TASK_QUEUED] + counts[i].states[TASK_SCHEDULED] +
-                           counts[i].states[TASK_RETRYING];
-        if (queue->config == NULL && waiting > 0)
-            log_event(LOG_LEVEL_WARN, "queue_not_configured", LOG_TEXT("queue", queue->name),
-                      LOG_UINT("waiting", waiting));
+        warn_if_missing(queue, &counts[i]);
     }
     free(counts);
     return r;
@@ -276,7 +301,7 @@ static int make_queues(struct engine *engine)
 /* Commands without a directory of their own run below it. */
 static int make_work_root(struct engine *engine, struct error *reterr)
 {
-    if (asprintf(&engine->work_root, "%s-work", engine->config->store) < 0) {
+    if (asprintf(&engine->work_root, "%s-work", engine->start->store) < 0) {
         engine->work_root = NULL;
         return error_set(reterr, -ENOMEM, "no memory for the engine");
     }
@@ -287,16 +312,19 @@ static int make_work_root(struct engine *engine, struct error *reterr)
     return 0;
 }
 
-static int make_kind_counts(struct engine *engine)
+static int make_kinds(struct engine *engine)
 {
-    size_t count = engine->config->kind_count;
+    struct kind **kinds = NULL;
+    size_t count = 0;
 
-    engine->kinds = calloc(count + 1, sizeof(*engine->kinds));
-    if (engine->kinds == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        metrics_histogram_init(&engine->kinds[i].run, &engine_bounds);
-    return 0;
+    int r = kinds_new(engine, engine->start, &kinds, &count);
+    if (r < 0)
+        return r;
+    rn_mutex_lock(&engine->mu);
+    r = kinds_add_locked(engine, kinds, count);
+    rn_mutex_unlock(&engine->mu);
+    kinds_free(kinds, r < 0 ? count : 0);
+    return r;
 }
 
 /* systemd waits longer for a start that goes on. */
@@ -308,7 +336,7 @@ static void tell_progress(void *arg, const char *what, uint64_t done, uint64_t t
 
 static int build(struct engine *engine, struct error *reterr)
 {
-    const struct config *config = engine->config;
+    const struct config *config = engine->start;
     struct store_options options = {.path = config->store,
                                     .max_backlog = config->max_backlog,
                                     .events = engine_event,
@@ -325,7 +353,7 @@ static int build(struct engine *engine, struct error *reterr)
     r = recover(engine, reterr);
     if (r < 0)
         return r;
-    r = make_kind_counts(engine);
+    r = make_kinds(engine);
     if (r == 0)
         r = rn_group_new(NULL, &engine->group);
     if (r == 0)
@@ -344,12 +372,19 @@ int engine_new(const struct config *config, struct engine **ret_engine, struct e
     struct engine *engine = calloc(1, sizeof(*engine));
     if (engine == NULL)
         return error_set(reterr, -ENOMEM, "no memory for the engine");
-    engine->config = config;
+    engine->start = config_ref(config);
     engine->started_at_ms = rn_wall_ms();
     atomic_init(&engine->phase, ENGINE_STARTING);
     atomic_init(&engine->kill_grace_ns, INT64_MAX);
+    atomic_init(&engine->max_backlog, config->max_backlog);
     rn_mutex_init(&engine->mu, 10);
+    rn_mutex_lock(&engine->mu);
+    engine->config = config_ref(config);
+    engine->configuration.loaded_at_ms = config->loaded_at_ms;
+    rn_mutex_unlock(&engine->mu);
+    failures_init(&engine->failures);
     schedule_init(&engine->schedule, engine);
+    schedule_retention(&engine->schedule, config);
 
     int r = build(engine, reterr);
     if (r < 0) {
@@ -360,34 +395,32 @@ int engine_new(const struct config *config, struct engine **ret_engine, struct e
     return 0;
 }
 
-struct start_of_queues {
-    int result;
-    const char *failed;
-};
-
-static void start_queue(struct queue *queue, void *arg)
+static int start_queues(struct engine *engine, struct error *reterr)
 {
-    struct start_of_queues *start = arg;
-    if (start->result == 0)
-        start->result = queue_start(queue);
-    if (start->result < 0 && start->failed == NULL)
-        start->failed = queue->name;
+    for (size_t i = 0; i < engine->start->queue_count; i++) {
+        const struct config_queue *file = &engine->start->queues[i];
+        struct queue *queue = engine_find_queue(engine, file->name, false);
+        int r = queue_prepare(queue, file);
+        if (r < 0)
+            return error_set(reterr, r, "cannot start the workers of queue '%s': %s", queue->name,
+                             rn_strerror(r));
+        queue_switch(queue, file, (unsigned)i);
+        queue_settle(queue);
+    }
+    return 0;
 }
 
 int engine_start(struct engine *engine, struct error *reterr)
 {
-    struct start_of_queues start = {0};
-
     int r = store_start(engine->store, reterr);
     if (r < 0)
         return r;
     int64_t next_due_ms = store_next_due(engine->store);
     if (next_due_ms > 0)
         schedule_at(&engine->schedule, next_due_ms);
-    engine_each_queue(engine, start_queue, &start);
-    if (start.result < 0)
-        return error_set(reterr, start.result, "cannot start the workers of queue '%s': %s",
-                         start.failed, rn_strerror(start.result));
+    r = start_queues(engine, reterr);
+    if (r < 0)
+        return r;
     // After the queues: its ticks write the rates' levels over those that the queues start from.
     r = rn_group_go(engine->group, "schedule", schedule_run, &engine->schedule);
     if (r < 0)
@@ -408,6 +441,8 @@ void engine_free(struct engine *engine)
 {
     struct queue *queue = NULL;
     struct queue *next = NULL;
+    struct kind *kind = NULL;
+    struct kind *next_kind = NULL;
 
     if (engine == NULL)
         return;
@@ -419,12 +454,18 @@ void engine_free(struct engine *engine)
         HASH_DEL(engine->queues, queue);
         queue_free(queue);
     }
+    HASH_ITER (hh, engine->kinds, kind, next_kind) {
+        HASH_DEL(engine->kinds, kind);
+        free(kind);
+    }
+    config_unref(engine->config);
     rn_mutex_unlock(&engine->mu);
+    config_unref(engine->start);
     rn_group_free(engine->group);
     rn_context_unref(engine->hurry);
     schedule_fini(&engine->schedule);
+    failures_fini(&engine->failures);
     rn_mutex_fini(&engine->mu);
-    free(engine->kinds);
     free(engine->work_root);
     free(engine);
 }
@@ -436,11 +477,6 @@ enum engine_phase engine_phase(struct engine *engine)
     return (enum engine_phase)atomic_load(&engine->phase);
 }
 
-const struct config *engine_config(struct engine *engine)
-{
-    return engine->config;
-}
-
 int engine_submit(struct engine *engine, struct store_op *op)
 {
     if (op->type == STORE_PUT) {
@@ -448,7 +484,8 @@ int engine_submit(struct engine *engine, struct store_op *op)
             return -EPIPE;
         if (store_is_full(engine->store))
             return -ENOSPC;
-        if (store_backlog(engine->store) + op->put.count > engine->config->max_backlog)
+        if (store_backlog(engine->store) + op->put.count >
+            atomic_load_explicit(&engine->max_backlog, memory_order_relaxed))
             return -ENOBUFS;
     }
     return store_submit(engine->store, op);

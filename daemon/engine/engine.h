@@ -16,8 +16,9 @@ struct engine;
 
 enum engine_phase { ENGINE_STARTING, ENGINE_READY, ENGINE_DRAINING };
 
-/** Borrows config, which must outlive it; opens the store itself (see store_open for the errors)
- * and recovers what a dead daemon left. */
+/** Takes a reference of config, whose listeners, store and connection limits stay in force until
+ * the end, whatever is loaded later; opens the store itself (see store_open for the errors) and
+ * recovers what a dead daemon left. */
 int engine_new(const struct config *config, struct engine **ret_engine, struct error *reterr)
     RN_MUST_CHECK;
 /** Starts the store's threads, the schedule and the queues' workers: READY. */
@@ -41,7 +42,47 @@ void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);
 
 enum engine_phase engine_phase(struct engine *engine);
-const struct config *engine_config(struct engine *engine);
+/** The configuration in force. **Ownership:** a new reference: config_unref. **Blocking:** never.
+ * **Threads:** any. */
+const struct config *engine_config_ref(struct engine *engine);
+
+/* ---- reload ---- */
+
+/**
+ * Puts another configuration in force: all of it, or (on an error) nothing.
+ *
+ * Kinds: what runs ends under the definition that it was started with; a task whose kind is gone
+ * becomes held when a worker meets it, and held ones whose kind is back become queued. Queues: a
+ * new one starts, a changed one changes (stored overrides stay above the file), one that is gone
+ * starts nothing more and keeps its tasks. The settings that are marked so in settings.def change;
+ * others stay as they were at the start, and ret_changes names those that differ.
+ *
+ * **Ownership:** takes a reference of config. **Blocking:** never. **Threads:** one at a time,
+ * after engine_start and before engine_drain.
+ * **Errors:** -ENOMEM, -EAGAIN (no thread is to be had), -EMSGSIZE (too many kinds since the
+ * start): reterr says it, what was in force is, and engine_configuration tells of it.
+ */
+int engine_reload(struct engine *engine, const struct config *config,
+                  struct config_changes *ret_changes, struct error *reterr) RN_MUST_CHECK;
+/** A configuration could not be loaded: remembers why, for engine_configuration. */
+void engine_reload_refused(struct engine *engine, const char *why);
+
+/** What is told of the configuration. */
+struct engine_configuration {
+    int64_t loaded_at_ms;                           // of the one in force
+    char last_error[512];                           // why the last load was refused; "": it was not
+    int64_t last_error_at_ms;                       // 0: it was not
+    const char *restart_needed[CONFIG_RESTART_MAX]; // settings of the file that wait for a restart
+    size_t restart_count;
+};
+void engine_configuration(struct engine *engine, struct engine_configuration *ret_configuration);
+
+/**
+ * Asks the store's writer for a sign of life, if the last one has been given.
+ *
+ * **Blocking:** never. **Threads:** one. @return how many have been given so far
+ */
+uint64_t engine_beat(struct engine *engine);
 
 /* ---- operations ---- */
 
@@ -119,6 +160,7 @@ struct engine_queue {
     size_t window;                     // tasks in memory
     int64_t oldest_queued_at_ms; // of the first task of each priority in memory the one that was
                                  // queued first; 0: none waits
+    unsigned place;              // among the queues of the file; UINT_MAX: it is not configured
     const struct metrics_histogram *wait; // from when a task became queued to its start; lives as
                                           // long as the engine
 };
@@ -152,7 +194,8 @@ struct engine_stats {
     uint64_t backlog;
     unsigned running, waiting; // workers in a runner; requests that wait
     uint64_t started, succeeded, failed, cancelled, retried,
-        interrupted; // since the start of the daemon
+        interrupted;           // since the start of the daemon
+    unsigned failed_last_hour; // tasks, at most those since the start
     bool disk_full;
     int64_t started_at_ms;
 };
@@ -173,8 +216,9 @@ struct engine_kind_counts {
     _Atomic uint64_t ended[ENGINE_OUTCOME_COUNT];
     struct metrics_histogram run; // from an attempt's start to its end
 };
-/** Of the kind at this index of the configuration. Lives as long as the engine. */
-const struct engine_kind_counts *engine_kind_counts(struct engine *engine, size_t kind);
+/** Of the kind of this name, which a configuration has or had since the start; else NULL. Lives as
+ * long as the engine. */
+const struct engine_kind_counts *engine_kind_counts(struct engine *engine, const char *name);
 /** How long the store's commits took. Lives as long as the engine. */
 const struct metrics_histogram *engine_commit_times(struct engine *engine);
 const char *engine_store_id(struct engine *engine);

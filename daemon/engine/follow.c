@@ -30,9 +30,9 @@ static const char *kind_name(const struct config *config, const struct record *r
     return name;
 }
 
-bool follow_wanted(const struct engine *engine, const struct record *record, enum task_state to)
+bool follow_wanted(const struct config *config, const struct record *record, enum task_state to)
 {
-    return kind_name(engine->config, record, to)[0] != '\0';
+    return kind_name(config, record, to)[0] != '\0';
 }
 
 /* args of an on_failure: the task as the API shows it; what it was given and what it left is left
@@ -94,14 +94,11 @@ static int take_args(struct record *record, const struct config_kind *kind, stru
     return r;
 }
 
-int follow_make(void *arg, const struct record *ended, struct record **ret_follow)
+static int make(const struct config *config, const struct record *ended, struct record **ret_follow)
 {
-    const struct engine *engine = arg;
-    const struct config *config = engine->config;
     const char *name = kind_name(config, ended, ended->state);
     struct buffer args = {.bytes = NULL};
 
-    *ret_follow = NULL;
     if (name[0] == '\0')
         return 0;
     if (ended->links >= RECORD_LINKS_MAX) {
@@ -130,4 +127,14 @@ int follow_make(void *arg, const struct record *ended, struct record **ret_follo
     }
     *ret_follow = record;
     return 0;
+}
+
+int follow_make(void *arg, const struct record *ended, struct record **ret_follow)
+{
+    const struct config *config = engine_config_ref(arg);
+
+    *ret_follow = NULL;
+    int r = make(config, ended, ret_follow);
+    config_unref(config);
+    return r;
 }

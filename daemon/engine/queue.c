@@ -2,6 +2,7 @@
  * invariants. */
 #include "engine/queue.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -20,18 +21,32 @@ static void keep_level(struct queue *queue, rn_time now, int64_t wall_ms)
 static struct task *gate_locked(struct queue *queue, rn_time *wait_until) RN_REQUIRES(&queue->mu);
 static void pass_on_locked(struct queue *queue) RN_REQUIRES(&queue->mu);
 
+/* One of the slots that bound all queues together: after a resize the workers of several may be
+ * more than slots until the excess has left. false: none is free; a tick looks again. */
+static bool take_slot(struct engine *engine)
+{
+    if (atomic_fetch_add(&engine->taken, 1) < CONFIG_WORKERS_MAX)
+        return true;
+    atomic_fetch_sub(&engine->taken, 1);
+    return false;
+}
+
 static struct task *gate_locked(struct queue *queue, rn_time *wait_until)
 {
-    if (queue->paused)
+    // There may be more workers than `workers`: a reload prepares them before it is sure.
+    if (queue->paused || !queue->is_configured || queue->taken >= queue->workers)
         return NULL;
     struct task *task = window_first(&queue->window);
-    if (task == NULL || queue->rate[0] == '\0')
+    if (task == NULL || !take_slot(queue->engine))
+        return NULL;
+    if (queue->rate[0] == '\0')
         return task;
     rn_time now = rn_now();
     if (rn_limiter_allow_at(queue->limiter, now, 1)) {
         keep_level(queue, now, rn_wall_ms());
         return task;
     }
+    atomic_fetch_sub(&queue->engine->taken, 1);
     *wait_until = rn_limiter_ready_at(queue->limiter, now, 1);
     return NULL;
 }
@@ -40,7 +55,8 @@ static struct task *gate_locked(struct queue *queue, rn_time *wait_until)
  * where it must wait. */
 static void pass_on_locked(struct queue *queue)
 {
-    if (queue->idle > 0 && !queue->paused && window_first(&queue->window) != NULL)
+    if (queue->idle > 0 && !queue->paused && queue->taken < queue->workers &&
+        queue->is_configured && window_first(&queue->window) != NULL)
         rn_cond_signal(&queue->work);
 }
 
@@ -61,6 +77,7 @@ static int next_task(rn_context *ctx, void *arg, unsigned worker, void **ret_tas
         task = gate_locked(queue, &wait_until);
         if (task != NULL) {
             window_take(&queue->window, task);
+            queue->taken++;
             break;
         }
         bool keeps = wait_until != RN_NEVER && !queue->kept;
@@ -87,6 +104,25 @@ static int next_task(rn_context *ctx, void *arg, unsigned worker, void **ret_tas
     return r;
 }
 
+void queue_left(struct queue *queue)
+{
+    atomic_fetch_sub(&queue->engine->taken, 1);
+    rn_mutex_lock(&queue->mu);
+    bool was_at_limit = queue->taken >= queue->workers;
+    queue->taken--;
+    if (was_at_limit)
+        pass_on_locked(queue); // this worker may be one that leaves
+    rn_mutex_unlock(&queue->mu);
+}
+
+bool queue_is_configured(struct queue *queue)
+{
+    rn_mutex_lock(&queue->mu);
+    bool is_configured = queue->is_configured;
+    rn_mutex_unlock(&queue->mu);
+    return is_configured;
+}
+
 /* The store's done_fn, after all events of its group. */
 static void claimed(struct store_op *op, void *arg)
 {
@@ -98,7 +134,7 @@ static void claimed(struct store_op *op, void *arg)
 void queue_refill(struct queue *queue)
 {
     rn_mutex_lock(&queue->mu);
-    bool submit = !queue->refilling && window_wants_refill(&queue->window) && queue->config != NULL;
+    bool submit = !queue->refilling && window_wants_refill(&queue->window) && queue->is_configured;
     if (submit) {
         struct store_op *op = &queue->claim;
         memset(op, 0, sizeof(*op));
@@ -263,44 +299,68 @@ static void set_rate(struct queue *queue, const char *rate, unsigned burst)
     rn_limiter_set_burst_at(queue->limiter, now, burst);
 }
 
-static void resize(struct queue *queue, unsigned workers)
+static unsigned workers_locked(const struct queue *queue) RN_REQUIRES(&queue->mu);
+static void apply_locked(struct queue *queue) RN_REQUIRES(&queue->mu);
+
+/* How many workers the service is to have. */
+static unsigned workers_locked(const struct queue *queue)
 {
-    int r = rn_service_resize(queue->service, workers);
+    return queue->is_configured ? queue->workers : 0;
+}
+
+/* Brings the workers to what is in force. Again where that has changed meanwhile: of two threads
+ * that change it, the one that comes late must not leave an old number behind. */
+static void resize(struct queue *queue)
+{
     rn_mutex_lock(&queue->mu);
     bool failed_before = queue->resize_failed;
-    queue->resize_failed = r < 0 && r != -EPIPE;
-    bool failed = queue->resize_failed;
+    bool goes_on = queue->has_started;
+    unsigned workers = workers_locked(queue);
     rn_mutex_unlock(&queue->mu);
-    if (failed && !failed_before)
+
+    int r = 0;
+    while (goes_on) {
+        r = rn_service_resize(queue->service, workers);
+        rn_mutex_lock(&queue->mu);
+        queue->resize_failed = r < 0 && r != -EPIPE;
+        goes_on = r == 0 && workers != workers_locked(queue);
+        workers = workers_locked(queue);
+        rn_mutex_unlock(&queue->mu);
+    }
+    if (r < 0 && r != -EPIPE && !failed_before)
         log_event(LOG_LEVEL_WARN, "workers_short", LOG_TEXT("queue", queue->name),
                   LOG_UINT("workers", workers), LOG_TEXT("error", rn_strerror(r)));
 }
 
+/* What is in force, of the file's settings and the overrides above them. */
+static void apply_locked(struct queue *queue)
+{
+    const struct store_queue_settings *settings = &queue->settings;
+    bool is_configured = queue->is_configured;
+
+    queue->workers = settings->has_workers ? settings->workers
+                     : is_configured       ? queue->file.workers
+                                           : 0;
+    queue->burst = settings->has_burst ? settings->burst : is_configured ? queue->file.burst : 1;
+    const char *rate = settings->has_rate ? settings->rate
+                       : is_configured    ? queue->file.rate.text
+                                          : "";
+    memcpy(queue->rate, rate, strnlen(rate, sizeof(queue->rate) - 1) + 1);
+    set_rate(queue, queue->rate, queue->burst);
+    rn_cond_broadcast(&queue->work);
+}
+
 void queue_apply(struct queue *queue, const struct store_queue_settings *settings)
 {
-    const struct config_queue *config = queue->config;
-
     rn_mutex_lock(&queue->mu);
     queue->settings = *settings;
     bool was_paused = queue->paused;
     queue->paused = is_paused(settings, rn_wall_ms());
     bool paused = queue->paused;
-    queue->workers = settings->has_workers ? settings->workers
-                     : config == NULL      ? 0
-                                           : config->workers;
-    queue->burst = settings->has_burst ? settings->burst : config == NULL ? 1 : config->burst;
-    const char *rate = settings->has_rate ? settings->rate
-                       : config == NULL   ? ""
-                                          : config->rate.text;
-    memcpy(queue->rate, rate, strnlen(rate, sizeof(queue->rate) - 1) + 1);
-    set_rate(queue, queue->rate, queue->burst);
-    unsigned workers = queue->workers;
-    bool has_started = queue->has_started;
-    rn_cond_broadcast(&queue->work);
+    apply_locked(queue);
     rn_mutex_unlock(&queue->mu);
 
-    if (has_started)
-        resize(queue, workers);
+    resize(queue);
     if (paused != was_paused)
         log_event(LOG_LEVEL_NOTICE, paused ? "queue_paused" : "queue_resumed",
                   LOG_TEXT("queue", queue->name));
@@ -322,14 +382,14 @@ void queue_tick(struct queue *queue, int64_t now_ms)
         rn_cond_broadcast(&queue->work);
     }
     bool resize_again = queue->resize_failed;
-    unsigned workers = queue->workers;
+    pass_on_locked(queue); // no slot may have been free
     bool has_rate = queue->rate[0] != '\0';
     rn_mutex_unlock(&queue->mu);
 
     if (resumed)
         log_event(LOG_LEVEL_NOTICE, "queue_resumed", LOG_TEXT("queue", queue->name));
     if (resize_again)
-        resize(queue, workers);
+        resize(queue);
     if (has_rate)
         keep_level(queue, rn_now(), now_ms);
     queue_refill(queue);
@@ -350,26 +410,22 @@ static void restore_level(struct queue *queue, unsigned burst)
         rn_limiter_set_tokens_at(queue->limiter, rn_now(), tokens);
 }
 
-int queue_new(struct engine *engine, const char *name, const struct config_queue *config,
-              struct queue **ret_queue)
+int queue_new(struct engine *engine, const char *name, struct queue **ret_queue)
 {
     struct queue *queue = calloc(1, sizeof(*queue));
     if (queue == NULL)
         return -ENOMEM;
     memcpy(queue->name, name, strnlen(name, CONFIG_NAME_MAX));
     queue->engine = engine;
-    queue->config = config;
     rn_mutex_init(&queue->mu, 20);
     rn_cond_init(&queue->work);
+    rn_mutex_lock(&queue->mu);
     window_init(&queue->window, QUEUE_WINDOW);
+    queue->place = UINT_MAX;
+    rn_mutex_unlock(&queue->mu);
     metrics_histogram_init(&queue->wait, &engine_bounds);
 
     int r = rn_limiter_new(RN_RATE_INFINITE, 1, &queue->limiter);
-    if (r == 0 && config != NULL) {
-        struct rn_service_options options = {
-            .name = queue->name, .next_fn = next_task, .run_fn = attempt_run, .arg = queue};
-        r = rn_service_new(NULL, &options, &queue->service);
-    }
     if (r < 0) {
         queue_free(queue);
         return r;
@@ -380,35 +436,72 @@ int queue_new(struct engine *engine, const char *name, const struct config_queue
     return 0;
 }
 
-int queue_start(struct queue *queue)
+static int make_service(struct queue *queue)
 {
-    if (queue->service == NULL)
-        return 0;
-    rn_mutex_lock(&queue->mu);
-    bool has_rate = queue->rate[0] != '\0';
-    unsigned burst = queue->burst;
-    unsigned workers = queue->workers;
-    rn_mutex_unlock(&queue->mu);
+    struct rn_service_options options = {
+        .name = queue->name, .next_fn = next_task, .run_fn = attempt_run, .arg = queue};
+    rn_service *service = NULL;
 
-    rn_limiter_set_tokens_at(queue->limiter, rn_now(), burst); // a new bucket is full
-    if (has_rate)
-        restore_level(queue, burst);
-    int r = rn_service_start(queue->service);
+    int r = rn_service_new(NULL, &options, &service);
     if (r == 0)
-        r = rn_service_resize(queue->service, workers);
+        r = rn_service_start(service);
+    if (r < 0) {
+        rn_service_free(service);
+        return r;
+    }
+    queue->service = service;
+    return 0;
+}
+
+int queue_prepare(struct queue *queue, const struct config_queue *file)
+{
+    int r = queue->service == NULL ? make_service(queue) : 0;
     if (r < 0)
         return r;
     rn_mutex_lock(&queue->mu);
-    queue->has_started = true;
+    unsigned workers = queue->settings.has_workers ? queue->settings.workers : file->workers;
     rn_mutex_unlock(&queue->mu);
+    return workers > rn_service_workers(queue->service) ? rn_service_resize(queue->service, workers)
+                                                        : 0;
+}
+
+void queue_switch(struct queue *queue, const struct config_queue *file, unsigned place)
+{
+    rn_mutex_lock(&queue->mu);
+    queue->is_configured = file != NULL;
+    if (file != NULL)
+        queue->file = *file;
+    queue->place = place;
+    apply_locked(queue);
+    if (file != NULL && queue->service != NULL && !queue->has_started) { // a new bucket is full
+        queue->has_started = true;
+        rn_limiter_set_tokens_at(queue->limiter, rn_now(), queue->burst);
+        if (queue->rate[0] != '\0')
+            restore_level(queue, queue->burst);
+    }
+    rn_mutex_unlock(&queue->mu);
+}
+
+void queue_settle(struct queue *queue)
+{
+    rn_mutex_lock(&queue->mu);
+    bool was_switched = queue->has_started || queue->service == NULL;
+    rn_mutex_unlock(&queue->mu);
+    if (!was_switched) {
+        int r = rn_service_resize(queue->service, 0);
+        RN_ASSERT(r == 0); // fewer never fails, and no drain closes it before a reload has ended
+    }
+    resize(queue);
     queue_refill(queue);
-    return 0;
+    queue_wake(queue);
 }
 
 void queue_free(struct queue *queue)
 {
     if (queue == NULL)
         return;
+    if (queue->service != NULL)
+        (void)rn_service_shutdown(queue->service, 0);
     rn_service_free(queue->service);
     rn_limiter_free(queue->limiter);
     window_fini(&queue->window);

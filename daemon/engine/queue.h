@@ -23,13 +23,13 @@ enum { QUEUE_WINDOW = 4096 };
 struct engine;
 
 struct queue {
-    char name[CONFIG_NAME_MAX + 1];    // set once
-    struct engine *engine;             // set once
-    const struct config_queue *config; // set once; NULL: not configured: its tasks stay unstarted
-    rn_service *service;               // set once; NULL without config
-    UT_hash_handle hh;                 // engine's table; guarded by the engine's lock
-    struct queue *next_touched;        // owned by the store's thread: queues that a group gave work
-    bool touched;                      // owned by the store's thread
+    char name[CONFIG_NAME_MAX + 1]; // set once
+    struct engine *engine;          // set once
+    rn_service *service; // set once, before has_started or the engine's lock tells of it; NULL: the
+                         // queue was never configured
+    UT_hash_handle hh;   // engine's table; guarded by the engine's lock
+    struct queue *next_touched; // owned by the store's thread: queues that a group gave work
+    bool touched;               // owned by the store's thread
 
     rn_mutex mu;                     // rank 20
     rn_cond work RN_GUARDED_BY(mu);  // a task may start: window, gate or settings have changed
@@ -42,6 +42,10 @@ struct queue {
     struct store_queue_settings settings RN_GUARDED_BY(mu); // stored overrides
     struct store_queue_settings wanted RN_GUARDED_BY(mu);   // the same with the changes under way
     unsigned changes RN_GUARDED_BY(mu);                     // under way
+    bool is_configured RN_GUARDED_BY(mu);                   // else its tasks stay unstarted
+    unsigned place RN_GUARDED_BY(mu); // among the file's queues; UINT_MAX: it is not among them
+    struct config_queue file RN_GUARDED_BY(mu); // what the file says, where it is configured
+    unsigned taken RN_GUARDED_BY(mu);           // tasks that workers have taken and not left
     bool paused RN_GUARDED_BY(mu);
     bool has_started RN_GUARDED_BY(mu);   // its workers are there
     bool resize_failed RN_GUARDED_BY(mu); // no thread was to be had; tried again
@@ -53,13 +57,22 @@ struct queue {
     struct store_op claim;         // while refilling the store's
 };
 
-/** config NULL: a queue that only has tasks or overrides left. */
-int queue_new(struct engine *engine, const char *name, const struct config_queue *config,
-              struct queue **ret_queue) RN_MUST_CHECK;
-/** Starts the workers, after the stored overrides were applied and before another thread knows the
- * queue. */
-int queue_start(struct queue *queue) RN_MUST_CHECK;
+/** One that is not configured, as far as it knows: it only has tasks or overrides. */
+int queue_new(struct engine *engine, const char *name, struct queue **ret_queue) RN_MUST_CHECK;
+/** Frees it; its workers run nothing any more. */
 void queue_free(struct queue *queue);
+
+/* By the start and by a reload, on one thread: first all that can fail, for every queue; then the
+ * switch; then what follows from it. */
+
+/** Makes the workers that the queue will need. Those above what is in force start nothing before
+ * the switch. */
+int queue_prepare(struct queue *queue, const struct config_queue *file) RN_MUST_CHECK;
+/** The switch; file NULL: the configuration does not have it any more. */
+void queue_switch(struct queue *queue, const struct config_queue *file, unsigned place);
+/** Brings the workers to what is in force: after the switch, or after a queue_prepare to which none
+ * came. */
+void queue_settle(struct queue *queue);
 
 /* On the store's thread, by events. */
 
@@ -81,6 +94,9 @@ void queue_wake(struct queue *queue);
 
 /* On any thread. */
 
+bool queue_is_configured(struct queue *queue);
+/** A worker has left the task that it had taken. */
+void queue_left(struct queue *queue);
 /** Submits a claim where the window wants more. */
 void queue_refill(struct queue *queue);
 /** Every second: ends a pause whose time has come, tries again what failed, keeps the rate's level

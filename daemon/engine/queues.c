@@ -34,9 +34,10 @@ static void describe(struct queue *queue, const struct store_queue_counts *count
     if (counts != NULL)
         memcpy(ret->states, counts->states, sizeof(ret->states));
     memcpy(ret->name, queue->name, sizeof(ret->name));
-    ret->is_configured = queue->config != NULL;
 
     rn_mutex_lock(&queue->mu);
+    ret->is_configured = queue->is_configured;
+    ret->place = queue->place;
     ret->workers = queue->workers;
     memcpy(ret->rate, queue->rate, sizeof(ret->rate));
     ret->burst = queue->burst;
@@ -70,6 +71,16 @@ static void list_queue(struct queue *queue, void *arg)
         listing->filled++;
 }
 
+/* In the file's order, then those that are not in it. */
+static int in_order(const void *a, const void *b)
+{
+    const struct engine_queue *left = a;
+    const struct engine_queue *right = b;
+    if (left->place != right->place)
+        return left->place < right->place ? -1 : 1;
+    return strcmp(left->name, right->name);
+}
+
 int engine_queues(struct engine *engine, struct engine_queue **ret_queues, size_t *ret_count)
 {
     struct store_queue_counts *counts = NULL;
@@ -90,6 +101,7 @@ int engine_queues(struct engine *engine, struct engine_queue **ret_queues, size_
     free(counts);
     if (r < 0)
         return r;
+    qsort(listing.queues, listing.filled, sizeof(*listing.queues), in_order);
     *ret_queues = listing.queues;
     *ret_count = listing.filled;
     return 0;
@@ -239,24 +251,11 @@ int engine_stats(struct engine *engine, struct engine_stats *ret_stats)
     store_stats(engine->store, &ret_stats->store);
     ret_stats->backlog = store_backlog(engine->store);
     ret_stats->waiting = atomic_load(&engine->waiters.present);
-    for (size_t i = 0; i < engine->config->kind_count; i++) {
-        const struct engine_kind_counts *kind = &engine->kinds[i];
-        ret_stats->started += atomic_load(&kind->started);
-        ret_stats->succeeded += atomic_load(&kind->ended[ENGINE_SUCCEEDED]);
-        ret_stats->failed += atomic_load(&kind->ended[ENGINE_FAILED]);
-        ret_stats->cancelled += atomic_load(&kind->ended[ENGINE_CANCELLED]);
-        ret_stats->retried += atomic_load(&kind->ended[ENGINE_RETRIED]);
-        ret_stats->interrupted += atomic_load(&kind->ended[ENGINE_INTERRUPTED]);
-    }
+    kinds_sum(engine, ret_stats);
+    ret_stats->failed_last_hour = failures_count(&engine->failures, rn_now());
     ret_stats->disk_full = store_is_full(engine->store);
     ret_stats->started_at_ms = engine->started_at_ms;
     return 0;
-}
-
-const struct engine_kind_counts *engine_kind_counts(struct engine *engine, size_t kind)
-{
-    RN_ASSERT(kind < engine->config->kind_count);
-    return &engine->kinds[kind];
 }
 
 const struct metrics_histogram *engine_commit_times(struct engine *engine)

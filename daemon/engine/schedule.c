@@ -11,8 +11,6 @@ enum { PROMOTE_SLICE = 1000, SWEEP_SLICE = 500 };
 
 void schedule_init(struct schedule *schedule, struct engine *engine)
 {
-    const struct config *config = engine->config;
-
     schedule->engine = engine;
     rn_mutex_init(&schedule->mu, 30);
     rn_cond_init(&schedule->changed);
@@ -20,6 +18,11 @@ void schedule_init(struct schedule *schedule, struct engine *engine)
     schedule->next_due_ms = INT64_MAX;
     schedule->seen_due_ms = INT64_MAX;
     rn_mutex_unlock(&schedule->mu);
+}
+
+void schedule_retention(struct schedule *schedule, const struct config *config)
+{
+    rn_mutex_lock(&schedule->mu);
     schedule->retention = (struct store_retention){
         .keep_succeeded_ms = config->keep_succeeded / RN_MILLISECOND,
         .keep_failed_ms = config->keep_failed / RN_MILLISECOND,
@@ -27,6 +30,7 @@ void schedule_init(struct schedule *schedule, struct engine *engine)
         .keep_count = config->keep_count,
         .keep_keys_ms = 24 * RN_HOUR / RN_MILLISECOND,
     };
+    rn_mutex_unlock(&schedule->mu);
 }
 
 void schedule_fini(struct schedule *schedule)
@@ -79,6 +83,9 @@ static void swept(struct store_op *op, void *arg)
         op->sweep.more = false;
         op->sweep.removed = 0;
         op->now_ms = rn_wall_ms();
+        rn_mutex_lock(&schedule->mu);
+        schedule->sweeping_by = schedule->retention;
+        rn_mutex_unlock(&schedule->mu);
         again = store_submit_internal(store, op) == 0;
     }
     if (!again) {
@@ -120,6 +127,8 @@ static void submit_sweep(struct schedule *schedule, int64_t now_ms)
     rn_mutex_lock(&schedule->mu);
     bool submit = !schedule->sweeping && rn_now() >= schedule->next_sweep;
     schedule->sweeping = schedule->sweeping || submit;
+    if (submit)
+        schedule->sweeping_by = schedule->retention;
     rn_mutex_unlock(&schedule->mu);
     if (!submit)
         return;
@@ -128,7 +137,7 @@ static void submit_sweep(struct schedule *schedule, int64_t now_ms)
     op->done_fn = swept;
     op->arg = schedule;
     op->now_ms = now_ms;
-    op->sweep.retention = &schedule->retention;
+    op->sweep.retention = &schedule->sweeping_by;
     op->sweep.limit = SWEEP_SLICE;
     if (store_submit_internal(schedule->engine->store, op) < 0) {
         rn_mutex_lock(&schedule->mu);

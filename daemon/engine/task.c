@@ -29,6 +29,7 @@ void task_free(struct task *task)
         return;
     rn_context_unref(task->context);
     rn_chan_free(task->started);
+    config_unref(task->config);
     record_fini(&task->record);
     free(task);
 }

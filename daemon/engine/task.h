@@ -20,6 +20,7 @@
 #include "store/store.h"
 
 struct queue;
+struct engine_kind_counts;
 
 enum task_place {
     TASK_IN_WINDOW,
@@ -44,9 +45,11 @@ struct task {
     UT_hash_handle hh; // in the window's by_id
 
     // in flight
-    const struct config_kind *kind; // set by the worker when it takes the task
-    struct running running;         // guarded by the queue's lock
-    rn_time began_at;               // the attempt; the worker's
+    const struct config_kind *kind;    // set by the worker when it takes the task
+    const struct config *config;       // a reference of the one that kind is of
+    struct engine_kind_counts *counts; // of the kind; the engine's
+    struct running running;            // guarded by the queue's lock
+    rn_time began_at;                  // the attempt; the worker's
     rn_context *context; // of the attempt; guarded by the queue's lock; NULL: not started, or over
     bool cancel_requested; // guarded by the queue's lock
     bool given_up; // guarded by the queue's lock: a drain has recorded its end without its worker

@@ -13,11 +13,8 @@
 
 /* ---- overlay ---- */
 
-static void fill_in_settings(const struct engine *engine, struct record *record)
+static void fill_in(const struct config_kind *kind, struct record *record)
 {
-    const struct config_kind *kind = config_kind_find(engine->config, record->kind);
-    if (kind == NULL)
-        return;
     if (record->timeout_ms == 0)
         record->timeout_ms = kind->timeout / RN_MILLISECOND;
     if (record->max_attempts == 0)
@@ -26,6 +23,23 @@ static void fill_in_settings(const struct engine *engine, struct record *record)
         record->backoff_base_ms = kind->backoff_base / RN_MILLISECOND;
     if (record->backoff_max_ms == 0)
         record->backoff_max_ms = kind->backoff_max / RN_MILLISECOND;
+}
+
+static void fill_in_settings(struct engine *engine, struct record *record)
+{
+    const struct config *config = engine_config_ref(engine);
+    const struct config_kind *kind = config_kind_find(config, record->kind);
+    if (kind != NULL)
+        fill_in(kind, record);
+    config_unref(config);
+}
+
+static bool kind_is_configured(struct engine *engine, const char *name)
+{
+    const struct config *config = engine_config_ref(engine);
+    bool is_configured = config_kind_find(config, name) != NULL;
+    config_unref(config);
+    return is_configured;
 }
 
 static void show_running(struct record *record, const struct running *running)
@@ -338,19 +352,19 @@ void engine_waiting_for(struct engine *engine, const struct record *record,
     *ret_waiting = (struct engine_waiting_for){0};
     if (!task_state_is_waiting(record->state))
         return;
-    const struct queue *queue = engine_find_queue(engine, record->queue, false);
+    struct queue *queue = engine_find_queue(engine, record->queue, false);
     if (record->state == TASK_SCHEDULED)
         say(ret_waiting, "time", record->due_at_ms, "its time has not come");
     else if (record->state == TASK_RETRYING)
         say(ret_waiting, "retry", record->due_at_ms, "it waits for its next attempt");
-    else if (config_kind_find(engine->config, record->kind) == NULL)
+    else if (!kind_is_configured(engine, record->kind))
         say(ret_waiting, "kind-missing", 0, "the configuration has no kind of this name");
-    else if (queue == NULL || queue->config == NULL)
+    else if (queue == NULL || !queue_is_configured(queue))
         say(ret_waiting, "queue-missing", 0, "the configuration has no queue of this name");
     else if (engine_phase(engine) == ENGINE_DRAINING)
         say(ret_waiting, "draining", 0, "the daemon is stopping; it starts at the next start");
     else if (engine_phase(engine) == ENGINE_STARTING)
         say(ret_waiting, "starting", 0, "the daemon is starting");
     else
-        say_of_queue(engine_find_queue(engine, record->queue, false), ret_waiting);
+        say_of_queue(queue, ret_waiting);
 }

@@ -100,11 +100,18 @@ static void time_is_up(void *arg)
     rn_mutex_unlock(&waiters->mu);
 }
 
+void waiters_set_limit(struct waiters *waiters, unsigned limit)
+{
+    rn_mutex_lock(&waiters->mu);
+    waiters->limit = limit; // those that are there beyond it stay
+    rn_mutex_unlock(&waiters->mu);
+}
+
 int waiters_init(struct waiters *waiters, unsigned limit)
 {
     rn_mutex_init(&waiters->mu, 30);
     rn_cond_init(&waiters->called);
-    waiters->limit = limit;
+    waiters_set_limit(waiters, limit);
     return rn_timer_new(time_is_up, waiters, &waiters->timer);
 }
 

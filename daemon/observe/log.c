@@ -7,8 +7,8 @@
  *  3. No reader, be it the journal, a pipe or a terminal, stops the daemon: an event that finds no
  * room is dropped, counted, and told by an event `log_dropped` before the next one that gets out.
  *
- * Threads: `settings` is written by log_init before any thread is started; afterwards only `format`
- * changes.
+ * Threads: `settings` is written by log_init before any thread is started; afterwards only level
+ * and format change, each looked at alone.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -35,7 +35,7 @@ static const char *const format_names[] = {
 enum { FORMAT_COUNT = sizeof(format_names) / sizeof(format_names[0]) };
 
 static struct {
-    enum log_level level;
+    _Atomic int level;  // enum log_level
     _Atomic int format; // enum log_format
     bool to_journal;
 } settings = {.level = LOG_LEVEL_INFO};
@@ -66,7 +66,7 @@ const char *log_level_name(enum log_level level)
 
 bool log_enabled(enum log_level level)
 {
-    return level <= settings.level;
+    return (int)level <= atomic_load_explicit(&settings.level, memory_order_relaxed);
 }
 
 int log_format_parse(const char *name, enum log_format *ret_format)
@@ -99,10 +99,16 @@ int log_level_priority(enum log_level level)
     return levels[level].priority;
 }
 
+void log_set_level(enum log_level level)
+{
+    RN_ASSERT((int)level >= 0 && (int)level < LEVEL_COUNT);
+    atomic_store_explicit(&settings.level, (int)level, memory_order_relaxed);
+}
+
 void log_init(enum log_level level)
 {
     RN_ASSERT((int)level >= 0 && (int)level < LEVEL_COUNT);
-    settings.level = level;
+    log_set_level(level);
     log_format_set(LOG_FORMAT_TEXT);
     settings.to_journal = log_journal_is_stderr();
     if (settings.to_journal)

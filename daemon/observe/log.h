@@ -43,6 +43,8 @@ void log_init(enum log_level level);
 
 /** Chooses the form of the lines from now on. Threads: any. */
 void log_format_set(enum log_format format);
+/** Changes from which level on events are written. Threads: any. */
+void log_set_level(enum log_level level);
 
 /** Whether an event of this level would be written: to save making its fields. Threads: any. */
 bool log_enabled(enum log_level level);

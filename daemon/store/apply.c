@@ -24,6 +24,8 @@ int apply(struct writer *writer, struct store_op *op)
         return apply_promote(writer, op);
     case STORE_QUEUE_SET:
         return apply_queue_set(writer, op);
+    case STORE_RELEASE:
+        return apply_release(writer, op);
     case STORE_SWEEP:
         return apply_sweep(writer, op);
     case STORE_CLAIM:

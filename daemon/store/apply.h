@@ -30,6 +30,7 @@ int apply_delete(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_promote(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_queue_set(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_sweep(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_release(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 
 // Shared by them.
 

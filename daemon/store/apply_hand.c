@@ -124,6 +124,7 @@ int apply_hold(struct writer *writer, struct store_op *op)
         r = sqlite_run(sqlite, SQL_HOLD);
         if (r == 0)
             apply_move(writer, record->queue, record->state, TASK_HELD);
+        writer->group.held = true;
     }
     record_free(record);
     return r;

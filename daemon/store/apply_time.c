@@ -81,7 +81,10 @@ static int promote(struct writer *writer, struct store_op *op, uint64_t id)
     struct record *record = NULL;
 
     int r = apply_row(writer, id, &record, NULL);
-    if (r == 0 || (r > 0 && record->state != TASK_SCHEDULED && record->state != TASK_RETRYING))
+    bool is_found = r == 1 && (op->type == STORE_RELEASE ? record->state == TASK_HELD
+                                                         : record->state == TASK_SCHEDULED ||
+                                                               record->state == TASK_RETRYING);
+    if (r >= 0 && !is_found)
         r = -EBADMSG; // the index has what the table does not
     if (r < 0) {
         record_free(record);
@@ -111,6 +114,59 @@ static int promote_all(struct writer *writer, struct store_op *op, size_t *done)
         r = promote(writer, op, (uint64_t)ids[i]);
     *done += count;
     free(ids);
+    return r;
+}
+
+/* Makes at most `limit` held tasks of a kind queued. */
+static int release_kind(struct writer *writer, struct store_op *op, const struct text *kind)
+{
+    struct sqlite *sqlite = &writer->sqlite;
+    size_t limit = op->release.limit - op->release.released;
+    size_t count = 0;
+    int r = 0;
+
+    int64_t *ids = calloc(limit, sizeof(*ids));
+    if (ids == NULL)
+        return -ENOMEM;
+    sqlite_bind_text(sqlite, SQL_HELD, 1, kind->bytes, kind->length);
+    sqlite_bind(sqlite, SQL_HELD, 2, (int64_t)limit);
+    while (count < limit && (r = sqlite_next(sqlite, SQL_HELD)) == 1)
+        ids[count++] = sqlite_int(sqlite, SQL_HELD, 0);
+    sqlite_reset(sqlite, SQL_HELD);
+    for (size_t i = 0; i < count && r >= 0; i++)
+        r = promote(writer, op, (uint64_t)ids[i]);
+    op->release.released += count;
+    free(ids);
+    return r < 0 ? r : 0;
+}
+
+int apply_release(struct writer *writer, struct store_op *op)
+{
+    struct sqlite *sqlite = &writer->sqlite;
+    struct text kind = {0};
+
+    op->release.released = 0;
+    if (writer->group.held)
+        return APPLY_LATER; // else what it makes queued would still be in flight
+    int r = group_reserve(writer, op->release.limit, 0);
+    if (r == 0)
+        r = text_set(&kind, "", 0);
+    while (r == 0 && op->release.released < op->release.limit) {
+        struct text next = {0};
+        sqlite_bind_text(sqlite, SQL_HELD_KINDS, 1, kind.bytes, kind.length);
+        r = sqlite_next(sqlite, SQL_HELD_KINDS);
+        if (r == 1)
+            r = sqlite_text(sqlite, SQL_HELD_KINDS, 0, &next);
+        sqlite_reset(sqlite, SQL_HELD_KINDS);
+        if (r < 0 || next.bytes == NULL)
+            break;
+        text_fini(&kind);
+        kind = next;
+        if (op->release.is_wanted(op->release.arg, kind.bytes))
+            r = release_kind(writer, op, &kind);
+    }
+    text_fini(&kind);
+    op->release.more = op->release.released == op->release.limit;
     return r;
 }
 

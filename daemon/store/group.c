@@ -85,6 +85,7 @@ static void start_over(struct writer *writer)
     group->change_count = 0;
     group->withdrawn_count = 0;
     group->deleted = false;
+    group->held = false;
     group->next_id = atomic_load(&writer->last_id) + 1;
 }
 

@@ -79,6 +79,9 @@ static void weigh(struct store_op *op)
     case STORE_SWEEP:
         rows = op->sweep.limit;
         break;
+    case STORE_RELEASE:
+        rows = op->release.limit;
+        break;
     case STORE_CLAIM:
         rows = 0; // it reads, after the commit
         break;

@@ -102,6 +102,8 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
     [SQL_RELEASE] = {SQLITE_WRITER, "UPDATE tasks " "INDEXED BY tasks_parked SET state = 1, queued_at = ?2 "
         "WHERE (state = 3 OR state = 7) AND state = 7 AND kind = ?1"},
 
+    [SQL_HELD] = {SQLITE_WRITER, "SELECT id FROM tasks " HELD "AND kind = ?1 LIMIT ?2"},
+
     [SQL_SCAN] = {SQLITE_READER, "SELECT id, state, queue, created_at, kind, tags FROM tasks WHERE id < ?1 ORDER BY id DESC"},
     [SQL_LARGE_ARGS] = {SQLITE_WRITER | SQLITE_READER, "SELECT args FROM large_args WHERE id = ?1"},
     [SQL_LARGE_RESULT] = {SQLITE_READER, "SELECT result FROM large_results WHERE id = ?1"},

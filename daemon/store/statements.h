@@ -47,6 +47,7 @@ enum sqlite_statement {
     SQL_HELD_KINDS,
     SQL_HELD_COUNTS,
     SQL_RELEASE,
+    SQL_HELD,
     SQL_SCAN,
     SQL_LARGE_ARGS,
     SQL_LARGE_RESULT,

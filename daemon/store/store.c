@@ -327,6 +327,11 @@ int store_counts(struct store *store, struct store_queue_counts **ret_counts, si
     return queues_counts(&store->queues, ret_counts, ret_count);
 }
 
+void store_set_max_backlog(struct store *store, uint64_t max_backlog)
+{
+    atomic_store_explicit(&store->writer.max_backlog, max_backlog, memory_order_relaxed);
+}
+
 uint64_t store_backlog(struct store *store)
 {
     return atomic_load(&store->queues.backlog);

@@ -44,6 +44,7 @@ enum store_op_type {
                    // expires_at has passed
     STORE_QUEUE_SET, // a queue's overrides
     STORE_SWEEP,     // one slice of retention
+    STORE_RELEASE,   // held → queued: kinds that are configured again
 };
 
 /** Idempotency-Key of a put. All of it is compared and written in the put's own transaction. */
@@ -83,6 +84,7 @@ struct store_retention {
 };
 
 typedef void store_done_fn(struct store_op *op, void *arg);
+typedef bool store_wanted_fn(void *arg, const char *kind);
 
 struct store_op {
     enum store_op_type type;
@@ -128,6 +130,8 @@ struct store_op {
         struct { size_t limit; bool more; int64_t next_due_ms; } promote;
         struct { char queue[CONFIG_NAME_MAX + 1]; struct store_queue_settings settings; } queue_set;
         struct { const struct store_retention *retention; size_t limit; size_t removed; bool more; } sweep;
+        /* at most `limit` tasks of kinds of which is_wanted says so (on the writer's thread; must not block); `more`: call again. */
+        struct { store_wanted_fn *is_wanted; void *arg; size_t limit; size_t released; bool more; } release;
     };
     // clang-format on
 };
@@ -284,6 +288,8 @@ struct store_queue_counts {
 /** Of every queue that has tasks or settings. The array is new (free). */
 int store_counts(struct store *store, struct store_queue_counts **ret_counts, size_t *ret_count)
     RN_MUST_CHECK;
+/** Changes max_backlog, for puts from now on. Threads: any. */
+void store_set_max_backlog(struct store *store, uint64_t max_backlog);
 /** Tasks that wait or run (not final), of all queues. */
 uint64_t store_backlog(struct store *store);
 /** The highest id given. */

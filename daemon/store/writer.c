@@ -28,7 +28,7 @@ void writer_init(struct writer *writer, struct queues *queues, const struct stor
     writer->queues = queues;
     writer->follow = options->follow;
     writer->arg = options->arg;
-    writer->max_backlog = options->max_backlog;
+    atomic_init(&writer->max_backlog, options->max_backlog);
     writer->disk.ballast.fd = -1;
     writer->disk.try_again_at = RN_NEVER;
     writer->disk.looked_at = -RN_HOUR; // long ago
@@ -80,7 +80,7 @@ static bool passes(struct writer *writer, struct store_op *op)
         }
     }
     bool waits = op->type == STORE_START || op->type == STORE_PROMOTE || op->type == STORE_HOLD ||
-                 op->type == STORE_QUEUE_SET;
+                 op->type == STORE_QUEUE_SET || op->type == STORE_RELEASE;
     return !(waits && disk->is_full && !writer->is_stopping);
 }
 
@@ -189,7 +189,8 @@ static void publish(struct writer *writer, struct op_list *list)
 static bool refuse(struct writer *writer, struct store_op *op, int r)
 {
     bool is_own = op->type == STORE_FINISH || op->type == STORE_START || op->type == STORE_HOLD ||
-                  op->type == STORE_PROMOTE || (op->type == STORE_QUEUE_SET && r == -ENOSPC);
+                  op->type == STORE_PROMOTE || op->type == STORE_RELEASE ||
+                  (op->type == STORE_QUEUE_SET && r == -ENOSPC);
 
     if (r != -ENOSPC && !writer->is_failing) {
         writer->is_failing = true;

@@ -43,6 +43,7 @@ struct group {
     size_t withdrawn_count, withdrawn_capacity;
     uint64_t next_id; // of the next new task
     bool deleted;     // rows: last_id is to be written
+    bool held;        // a task, whose flight ends when that is answered
 };
 
 struct commit_stats {
@@ -76,7 +77,7 @@ struct writer {
     store_event_fn *events;
     store_follow_fn *follow; // NULL: nothing follows
     void *arg;               // of events and follow
-    uint64_t max_backlog;
+    _Atomic uint64_t max_backlog;
     struct inbox inbox;
     struct group group;
     struct disk disk;

@@ -211,16 +211,6 @@ static void sigterm_and_sigint_end_with_0(void)
     assert_int_equal(daemon_await_end(daemon, 10000), 0);
 }
 
-static void sighup_is_logged_as_not_supported(void)
-{
-    struct daemon *daemon = daemon_started(config);
-
-    daemon_signal(daemon, SIGHUP);
-
-    assert_true(daemon_logs(daemon, "event=reload_not_supported", 10000));
-    expect_end(daemon, submit(daemon, "{'kind':'noop'}"), "succeeded", NULL);
-}
-
 static void other_signals_disturb_nothing(void)
 {
     struct daemon *daemon = daemon_started(config);
@@ -286,7 +276,7 @@ HARNESS_MAIN(SCENARIO(usage_faults_end_with_64), SCENARIO(help_and_version_end_w
              SCENARIO(a_file_that_is_no_store_ends_with_65),
              SCENARIO(a_store_of_a_newer_version_ends_with_65_and_both_numbers),
              SCENARIO(damaged_pages_end_with_65_and_never_serve_wrong_data),
-             SCENARIO(sigterm_and_sigint_end_with_0), SCENARIO(sighup_is_logged_as_not_supported),
-             SCENARIO(other_signals_disturb_nothing), SCENARIO(sigquit_aborts_and_loses_nothing),
+             SCENARIO(sigterm_and_sigint_end_with_0), SCENARIO(other_signals_disturb_nothing),
+             SCENARIO(sigquit_aborts_and_loses_nothing),
              SCENARIO(a_signal_during_the_start_ends_it_in_order),
              SCENARIO(a_reader_of_the_log_that_leaves_stops_nothing))

@@ -77,6 +77,8 @@ static const struct engine_kind_counts kind_counts[] = {{.run = {.bounds = &boun
                                                         {.run = {.bounds = &bounds}}};
 
 static struct config_kind *kinds_by_name[] = {&kinds[1], &kinds[0]};
+static const char *kind_names[] = {kinds[0].name, kinds[1].name, NULL};
+static const char *queue_names[] = {queues[0].name, queues[1].name, NULL};
 
 static void fill_config(struct config *config)
 {
@@ -94,6 +96,10 @@ static void fill_config(struct config *config)
         .kinds = kinds,
         .kind_count = 2,
         .kinds_by_name = kinds_by_name,
+        .kind_names = kind_names,
+        .queue_names = queue_names,
+        .references = 1,
+        .self = config,
         .loaded_at_ms = 1764000000000,
     };
 }
@@ -363,9 +369,14 @@ enum engine_phase engine_phase(struct engine *engine)
     return phase;
 }
 
-const struct config *engine_config(struct engine *engine)
+const struct config *engine_config_ref(struct engine *engine)
 {
-    return &engine->config;
+    return config_ref(&engine->config);
+}
+
+void engine_configuration(struct engine *engine, struct engine_configuration *ret_configuration)
+{
+    *ret_configuration = (struct engine_configuration){.loaded_at_ms = engine->config.loaded_at_ms};
 }
 
 int engine_submit(struct engine *engine, struct store_op *op)
@@ -514,10 +525,10 @@ int engine_queue_change(struct engine *engine, const struct engine_queue_change 
     return engine_submit(engine, op);
 }
 
-const struct engine_kind_counts *engine_kind_counts(struct engine *engine, size_t kind)
+const struct engine_kind_counts *engine_kind_counts(struct engine *engine, const char *name)
 {
     (void)engine;
-    return &kind_counts[kind];
+    return &kind_counts[strcmp(name, kinds[0].name) == 0 ? 0 : 1];
 }
 
 const struct metrics_histogram *engine_commit_times(struct engine *engine)
@@ -570,6 +581,7 @@ void fake_free(struct engine *engine)
     rn_mutex_unlock(&engine->mu);
     (void)rn_group_wait(engine->group);
     rn_group_free(engine->group);
+    RN_ASSERT(atomic_load(&engine->config.references) == 1); // every request has given its own back
     for (uint64_t id = 1; id <= engine->last_id; id++)
         record_free(engine->tasks[id]);
     rn_cond_fini(&engine->changed);

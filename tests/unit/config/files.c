@@ -73,7 +73,7 @@ struct loaded files_load_text(const char *text)
 
 void loaded_fini(struct loaded *loaded)
 {
-    config_free(loaded->config);
+    config_unref(loaded->config);
     free(loaded->faults);
     *loaded = (struct loaded){.result = 0};
 }

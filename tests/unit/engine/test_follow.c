@@ -14,8 +14,23 @@ static struct config_kind kinds[] = {
 static struct config_kind *by_name[] = {&kinds[0], &kinds[1]};
 static struct config_queue queues[] = {
     {.name = "default", .follow = {.on_success = "sleep", .on_failure = "echo"}}};
-static struct config config = {
-    .queues = queues, .queue_count = 1, .kinds = kinds, .kind_count = 2, .kinds_by_name = by_name};
+static struct config config = {.references = 1,
+                               .self = &config,
+                               .queues = queues,
+                               .queue_count = 1,
+                               .kinds = kinds,
+                               .kind_count = 2,
+                               .kinds_by_name = by_name};
+
+/* An engine that knows its configuration, and no more. */
+static void engine_init(struct engine *engine)
+{
+    memset(engine, 0, sizeof(*engine));
+    rn_mutex_init(&engine->mu, 10);
+    rn_mutex_lock(&engine->mu);
+    engine->config = config_ref(&config);
+    rn_mutex_unlock(&engine->mu);
+}
 
 static struct record ended(const char *kind, enum task_state state, const char *result)
 {
@@ -36,7 +51,8 @@ static struct record ended(const char *kind, enum task_state state, const char *
 static void each_allocation_that_fails_leaves_nothing(void **state)
 {
     (void)state;
-    struct engine engine = {.config = &config};
+    struct engine engine;
+    engine_init(&engine);
     struct record of_success = ended("echo", TASK_SUCCEEDED, "{\"a\":[1,2]}");
     struct record of_failure = ended("echo", TASK_FAILED, NULL); // its note does not fit `sleep`
     struct record *const all[] = {&of_success, &of_failure};
@@ -59,12 +75,14 @@ static void each_allocation_that_fails_leaves_nothing(void **state)
         assert_in_range(nth, 3, 100);
         record_fini(all[i]);
     }
+    rn_mutex_fini(&engine.mu);
 }
 
 static void the_kind_is_asked_before_the_queue(void **state)
 {
     (void)state;
-    struct engine engine = {.config = &config};
+    struct engine engine;
+    engine_init(&engine);
     struct record record = ended("sleep", TASK_SUCCEEDED, "{\"duration\":\"1s\"}");
     struct record gone = ended("gone", TASK_FAILED, NULL);
     struct record *follow = NULL;
@@ -78,10 +96,11 @@ static void the_kind_is_asked_before_the_queue(void **state)
     assert_true(follow->is_on_failure);
     record_free(follow);
     gone.is_on_failure = true;
-    assert_false(follow_wanted(&engine, &gone, TASK_FAILED));
+    assert_false(follow_wanted(&config, &gone, TASK_FAILED));
     assert_int_equal(follow_make(&engine, &gone, &follow), 0);
     assert_null(follow);
     record_fini(&record);
+    rn_mutex_fini(&engine.mu);
 }
 
 int main(void)

@@ -226,7 +226,7 @@ static void run_model(size_t capacity, uint64_t seed)
     assert_non_null(model);
     model->random = seed;
     model->next_id = 1;
-    assert_int_equal(queue_new(NULL, "q", NULL, &model->queue), 0);
+    assert_int_equal(queue_new(NULL, "q", &model->queue), 0);
     rn_mutex_lock(&model->queue->mu);
     model->queue->window.capacity = capacity;
     rn_mutex_unlock(&model->queue->mu);
@@ -305,7 +305,7 @@ static void without_memory_a_task_stays_behind_the_frontier(void **state)
 {
     (void)state;
     struct queue *queue = NULL;
-    assert_int_equal(queue_new(NULL, "q", NULL, &queue), 0);
+    assert_int_equal(queue_new(NULL, "q", &queue), 0);
     window_move_frontier(&queue->window, false, (struct queue_key){0});
     for (uint64_t id = 1; id <= 3; id++) {
         struct record *record = record_of((struct queue_key){0, id});
@@ -338,7 +338,7 @@ static void the_oldest_is_sought_among_the_first_of_each_priority(void **state)
     } rows[] = {{{0, 5}, 500, 500},    {{0, 6}, 100, 500},   {{7, 8}, 600, 500},
                 {{-100, 4}, 400, 400}, {{100, 9}, 300, 300}, {{0, 3}, 700, 300}};
     struct queue *queue = NULL;
-    assert_int_equal(queue_new(NULL, "q", NULL, &queue), 0);
+    assert_int_equal(queue_new(NULL, "q", &queue), 0);
     window_move_frontier(&queue->window, false, (struct queue_key){0});
     assert_int_equal(window_oldest_ms(&queue->window), 0);
 

@@ -78,6 +78,58 @@ static void stopping_names_how_many_tasks_still_run(void **state)
     assert_string_equal(next_message(), "STOPPING=1\nSTATUS=draining, 1 task still runs");
 }
 
+static void a_reload_is_announced_with_its_instant(void **state)
+{
+    (void)state;
+    rn_time before = rn_now();
+    notify_reloading();
+    const char *message = next_message();
+    const char prefix[] = "RELOADING=1\nMONOTONIC_USEC=";
+    assert_memory_equal(message, prefix, sizeof(prefix) - 1);
+    long long usec = 0;
+    assert_int_equal(sscanf(message + sizeof(prefix) - 1, "%lld", &usec), 1);
+    assert_true(usec >= before / RN_MICROSECOND && usec <= rn_now() / RN_MICROSECOND);
+}
+
+static void a_status_is_one_line(void **state)
+{
+    (void)state;
+    char longest[4096];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+
+    notify_status("3 running\nREADY=1\x7f, end");
+    assert_string_equal(next_message(), "STATUS=3 runningREADY=1, end");
+    notify_status(longest);
+    assert_int_equal(strlen(next_message()), 511); // as much as the test takes of it
+    notify_starting("copying the store", 1, 4);
+    assert_string_equal(next_message(), "STATUS=copying the store, 25 %");
+    assert_string_equal(next_message(), "EXTEND_TIMEOUT_USEC=120000000");
+}
+
+static void the_watchdog_interval_is_ours_alone(void **state)
+{
+    (void)state;
+    char pid[16];
+
+    assert_int_equal(notify_watchdog(), 0);
+    (void)setenv("WATCHDOG_USEC", "3000000", 1);
+    assert_int_equal(notify_watchdog(), 3 * RN_SECOND);
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    (void)setenv("WATCHDOG_PID", pid, 1);
+    assert_int_equal(notify_watchdog(), 3 * RN_SECOND);
+    (void)setenv("WATCHDOG_PID", "1", 1); // of another process
+    assert_int_equal(notify_watchdog(), 0);
+    (void)unsetenv("WATCHDOG_PID");
+    (void)setenv("WATCHDOG_USEC", "18446744073709551614", 1);
+    assert_int_equal(notify_watchdog(), RN_HOUR);
+    (void)setenv("WATCHDOG_USEC", "soon", 1);
+    assert_int_equal(notify_watchdog(), 0);
+    (void)unsetenv("WATCHDOG_USEC");
+    notify_alive();
+    assert_string_equal(next_message(), "WATCHDOG=1");
+}
+
 static void more_time_is_asked_for_in_microseconds(void **state)
 {
     (void)state;
@@ -145,7 +197,12 @@ static void nothing_is_sent_without_systemd(void **state)
     notify_ready();
     notify_stopping(1);
     notify_extend(RN_SECOND);
+    notify_reloading();
+    notify_status("3 running");
+    notify_starting("opening", 0, 0);
+    notify_alive();
     notify_barrier();
+    assert_false(notify_is_on());
     assert_string_equal(next_message(), "");
     assert_true(rn_now() - before < RN_SECOND / 2);
 }
@@ -155,6 +212,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ready_is_told, listen_as_systemd, stop_listening),
         cmocka_unit_test_setup_teardown(stopping_names_how_many_tasks_still_run, listen_as_systemd,
+                                        stop_listening),
+        cmocka_unit_test_setup_teardown(a_reload_is_announced_with_its_instant, listen_as_systemd,
+                                        stop_listening),
+        cmocka_unit_test_setup_teardown(a_status_is_one_line, listen_as_systemd, stop_listening),
+        cmocka_unit_test_setup_teardown(the_watchdog_interval_is_ours_alone, listen_as_systemd,
                                         stop_listening),
         cmocka_unit_test_setup_teardown(more_time_is_asked_for_in_microseconds, listen_as_systemd,
                                         stop_listening),
