@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -230,6 +231,24 @@ static int serve(const struct config *config, const struct config_options *optio
     return EX_OK;
 }
 
+/* The token is shown once, and nowhere kept. */
+static int new_token(const struct options *options)
+{
+    char token[CONFIG_TOKEN_BYTES];
+    char line[CONFIG_TOKEN_LINE_BYTES];
+    struct error error = {0};
+
+    int r = config_token_new(&options->token, token, line, &error);
+    if (r < 0) {
+        fprintf(stderr, "runneld: --new-token: %s\n", error.text);
+        return r == -EINVAL ? EX_USAGE : EX_OSERR;
+    }
+    fputs("runneld: line 1 is the token, for the client; line 2 belongs into token_file\n", stderr);
+    printf("%s\n%s\n", token, line);
+    explicit_bzero(token, sizeof(token));
+    return fflush(stdout) != 0 ? EX_IOERR : EX_OK;
+}
+
 static void report_faults(const struct config_fault *faults, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -271,6 +290,8 @@ int main(int argc, char **argv)
         options_print_version();
         return EX_OK;
     }
+    if (options.mode == OPTIONS_NEW_TOKEN)
+        return new_token(&options);
     struct config_options config_options = {.path = options.config,
                                             .overrides = options.overrides,
                                             .builtins = runner_builtins(),

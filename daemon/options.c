@@ -17,6 +17,8 @@ void options_print_help(void)
         "runneld: runs background tasks that are submitted over HTTP\n"
         "\n"
         "usage: runneld [-c FILE] [-o name=value]... [-t | -T | --check-store | --compact]\n"
+        "       runneld --new-token NAME --scope SCOPES [--queue NAMES] [--kind NAMES] "
+        "[--rate RATE] [--burst N]\n"
         "\n"
         "  -c FILE         the configuration (" DEFAULT_CONFIG ")\n"
         "  -o name=value   overrides one top-level setting: -o listen=127.0.0.1:9000\n"
@@ -26,6 +28,17 @@ void options_print_help(void)
         "  --check-store   looks for faults in the store of a daemon that does not run; exit 65 if "
         "there are any\n"
         "  --compact       gives the disk space back that is free in it\n"
+        "      --new-token NAME\n"
+        "                  makes an access token and ends: the first line of the output is the "
+        "token, for the client,\n"
+        "                  the second one belongs into the file that the setting token_file "
+        "names\n"
+        "      --scope     what it may do: some of read, submit, work, admin, with commas\n"
+        "      --queue, --kind\n"
+        "                  the only ones that it may have to do with; without them all\n"
+        "      --rate, --burst\n"
+        "                  how many requests it may send (10/s, 90/m, 2.5/h), and how many at "
+        "once\n"
         "      --version   prints the versions and ends\n"
         "  -h, --help      prints this and ends\n"
         "\n"
@@ -52,6 +65,43 @@ static bool usage_fault(const char *what, const char *value)
     return false;
 }
 
+/* The token's texts go by the letters of the long options. false: the option is none of them. */
+static bool take_token(struct options *options, int option)
+{
+    struct config_new_token *token = &options->token;
+    const struct {
+        int option;
+        const char **to;
+    } texts[] = {{'N', &token->name}, {'s', &token->scope}, {'Q', &token->queue},
+                 {'K', &token->kind}, {'R', &token->rate},  {'B', &token->burst}};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].option != option)
+            continue;
+        *texts[i].to = optarg;
+        if (option == 'N')
+            options->mode = OPTIONS_NEW_TOKEN;
+        return true;
+    }
+    return false;
+}
+
+static bool token_is_whole(const struct options *options)
+{
+    const struct config_new_token *token = &options->token;
+    bool has_parts = token->scope != NULL || token->queue != NULL || token->kind != NULL ||
+                     token->rate != NULL || token->burst != NULL;
+
+    if (token->name == NULL && has_parts)
+        return usage_fault("--scope, --queue, --kind, --rate and --burst go with --new-token",
+                           NULL);
+    if (token->name != NULL && token->scope == NULL)
+        return usage_fault("--new-token needs --scope: read, submit, work or admin, or some of "
+                           "them with commas",
+                           NULL);
+    return true;
+}
+
 static bool add_override(struct options *options, const char *override)
 {
     size_t count = 0;
@@ -68,7 +118,10 @@ static bool add_override(struct options *options, const char *override)
 bool options_parse(int argc, char **argv, struct options *ret_options)
 {
     static const struct option long_options[] = {
-        {"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'V'},
+        {"config", required_argument, NULL, 'c'}, {"new-token", required_argument, NULL, 'N'},
+        {"scope", required_argument, NULL, 's'},  {"queue", required_argument, NULL, 'Q'},
+        {"kind", required_argument, NULL, 'K'},   {"rate", required_argument, NULL, 'R'},
+        {"burst", required_argument, NULL, 'B'},  {"version", no_argument, NULL, 'V'},
         {"check-store", no_argument, NULL, 'S'},  {"compact", no_argument, NULL, 'C'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     struct options options = {.mode = OPTIONS_RUN, .config = DEFAULT_CONFIG};
@@ -78,6 +131,8 @@ bool options_parse(int argc, char **argv, struct options *ret_options)
         int option = getopt_long(argc, argv, ":c:o:tTh", long_options, NULL);
         if (option == -1)
             break;
+        if (take_token(&options, option))
+            continue;
         if (option == 'c')
             options.config = optarg;
         else if (option == 'o' && !add_override(&options, optarg))
@@ -101,6 +156,8 @@ bool options_parse(int argc, char **argv, struct options *ret_options)
     }
     if (optind < argc)
         return usage_fault("takes no arguments", argv[optind]);
+    if (!token_is_whole(&options))
+        return false;
     *ret_options = options;
     return true;
 }

@@ -4,12 +4,15 @@
 
 #include <stdbool.h>
 
+#include "config/config.h"
+
 enum { OPTIONS_OVERRIDES_MAX = 64 };
 
 enum options_mode {
     OPTIONS_RUN,
     OPTIONS_CHECK,
     OPTIONS_PRINT,
+    OPTIONS_NEW_TOKEN,
     OPTIONS_VERSION,
     OPTIONS_HELP,
     OPTIONS_CHECK_STORE,
@@ -20,6 +23,7 @@ struct options {
     enum options_mode mode;
     const char *config;                               // -c
     const char *overrides[OPTIONS_OVERRIDES_MAX + 1]; // -o, NULL-terminated
+    struct config_new_token token;                    // --new-token and what goes with it
 };
 
 /** Parses argv. false: a fault, which has been told on standard error (exit 64). */

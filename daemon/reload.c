@@ -179,7 +179,7 @@ void reload_loaded(struct reload *reload)
     end(reload);
     if (reload->result < 0)
         refuse_faults(reload);
-    else if (engine_reload(reload->engine, reload->config, &changes, &error) < 0)
+    else if (server_reload(reload->watch->server, reload->config, &changes, &error) < 0)
         refused(reload, error.text, 0);
     else
         taken(reload, &changes);

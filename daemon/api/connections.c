@@ -186,6 +186,15 @@ int connections_run(rn_context *ctx, void *arg)
     return 0;
 }
 
+static bool is_unix(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
+}
+
 static void connection_started(struct server *server, struct MHD_Connection *mhd,
                                void **socket_context)
 {
@@ -200,6 +209,7 @@ static void connection_started(struct server *server, struct MHD_Connection *mhd
     connection->server = server;
     connection->mhd = mhd;
     connection->fd = info->connect_fd;
+    connection->is_unix = is_unix(connection->fd);
     connection->serial = ++connections->next_serial;
     connection_deadline(connection, connection->server->timeouts.head);
 

@@ -21,6 +21,7 @@
 #include <runnel/group.h>
 #include <runnel/sync.h>
 
+#include "api/access.h"
 #include "store/buffer.h"
 #include "api/framing.h"
 #include "api/problem.h"
@@ -110,6 +111,9 @@ struct request {
     rn_time wait_until; // 0: no wait
     bool has_key;
     char key[256];
+    const struct config_token *token; // borrowed of the configuration; NULL: it may do everything
+    char challenge[80];               // WWW-Authenticate of the answer; "": none
+    char rate_policy[64], rate_left[64]; // RateLimit-Policy and RateLimit; "": none
 
     struct buffer body;
     size_t body_charged; // of memory below
@@ -137,6 +141,7 @@ struct connection {
     struct server *server;
     struct MHD_Connection *mhd;
     int fd;                   // libmicrohttpd's
+    bool is_unix;             // set once: a unix socket
     uint64_t serial;          // never used again
     _Atomic rn_time deadline; // the reaper shuts it down then
     _Atomic int turn;         // enum connection_turn
@@ -196,7 +201,8 @@ struct server {
     struct engine *engine;       // borrowed
     const struct config *config; // a reference of the start's: for what no reload changes
     struct framing_hosts hosts;  // set once
-    int listen_fd;               // libmicrohttpd's once it runs
+    struct access access;
+    int listen_fd; // libmicrohttpd's once it runs
     uint16_t port;
     struct MHD_Daemon *daemon;
     struct pulse pulse;             // of the daemon's thread

@@ -100,6 +100,18 @@ static void unknown_name(struct reading *reading, const char *pointer, const cha
                    "unknown %s '%.64s': the configuration has none of this name", what, name);
 }
 
+/* Looked at before the name is looked for: what a token is not for it learns nothing of. */
+static bool is_for(struct reading *reading, bool has, const char *pointer, const char *what,
+                   const char *name)
+{
+    if (has)
+        return true;
+    faults_add(reading->faults, pointer, "the token %s is not for the %s '%.64s'",
+               reading->fields->token->name, what, name);
+    reading->faults->forbidden = true;
+    return false;
+}
+
 /* ---- the fields ---- */
 
 static void set_kind(struct reading *reading, json_t *value)
@@ -111,7 +123,8 @@ static void set_kind(struct reading *reading, json_t *value)
         return;
     }
     const char *name = take_string(reading, "/kind", value, STRING_BYTES_MAX);
-    if (name == NULL)
+    if (name == NULL || !is_for(reading, config_token_has_kind(reading->fields->token, name),
+                                "/kind", "kind", name))
         return;
     reading->kind = config_kind_find(config, name);
     if (reading->kind == NULL)
@@ -134,6 +147,9 @@ static void set_queue(struct reading *reading, json_t *value)
     } else if (reading->kind->queue != NULL) {
         name = reading->kind->queue;
     }
+    if (!is_for(reading, config_token_has_queue(reading->fields->token, name), "/queue", "queue",
+                name))
+        return;
     const struct config_queue *queue = config_queue_find(config, name);
     if (queue == NULL)
         unknown_name(reading, "/queue", "queue", name, config->queue_names);
@@ -517,7 +533,7 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
         (void)snprintf(ret_problem, 512, "query parameter %s: %s", field_names[field],
                        json_string_value(json_object_get(fault, "detail")));
         json_decref(fault);
-        r = -EINVAL;
+        r = faults.forbidden ? -EACCES : -EINVAL;
     }
     if (r == 0 && reading.error < 0)
         r = reading.error;
@@ -528,7 +544,8 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
 
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
 {
-    *fields = (struct fields){.config = request->config, .now_ms = rn_wall_ms()};
+    *fields = (struct fields){
+        .config = request->config, .now_ms = rn_wall_ms(), .token = request->token};
     trace_of_request(request, fields->traceparent);
     for (unsigned i = 0; i < PARAMETER_COUNT; i++) {
         bool is_field = i != PARAMETER_PRETTY && i != PARAMETER_WAIT;

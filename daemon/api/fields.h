@@ -16,12 +16,13 @@
 struct fields {
     const struct config *config; // the request's
     int64_t now_ms;
+    const struct config_token *token;     // of the request
     json_t *defaults;                     // an object of what the query gives; NULL: nothing
     char traceparent[RECORD_TRACE_BYTES]; // of the request; "": none
 };
 
 /** Reads the query's task parameters. -EINVAL: problem_text (512 bytes) names the first bad one;
- * -ENOMEM. */
+ * -EACCES: the same of a name that the token is not for; -ENOMEM. */
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
     RN_MUST_CHECK;
 void fields_fini(struct fields *fields);

@@ -112,6 +112,8 @@ static const char **known_value(struct head *head, enum known known)
         return &head->fetch_site;
     case KNOWN_KEY:
         return &head->key;
+    case KNOWN_AUTHORIZATION:
+        return &head->authorization;
     default:
         return NULL;
     }
@@ -231,33 +233,46 @@ bool framing_check(struct head *head, const char *method, const char *version)
     return !head->has_fault;
 }
 
-void framing_hosts(struct framing_hosts *hosts, const char *listen_host, uint16_t port)
+static void add_host(struct framing_hosts *hosts, const char *name, uint16_t port)
 {
-    const char *names[] = {"127.0.0.1", "localhost", "[::1]", listen_host};
-    char bracketed[100];
-
-    if (strchr(listen_host, ':') != NULL) {
-        (void)snprintf(bracketed, sizeof(bracketed), "[%s]", listen_host);
-        names[3] = bracketed;
-    }
-    hosts->count = 0;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s:%u", names[i],
-                       port);
-        if (port == 80) // which clients leave out
-            (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s", names[i]);
-    }
+    (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s:%u", name, port);
+    if (port == 80) // which clients leave out
+        (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s", name);
 }
 
-bool framing_origin(struct head *head, const struct framing_hosts *hosts)
+void framing_hosts(struct framing_hosts *hosts, const char *listen_host, uint16_t port)
+{
+    char bracketed[100];
+
+    hosts->count = 0;
+    add_host(hosts, "127.0.0.1", port);
+    add_host(hosts, "localhost", port);
+    add_host(hosts, "[::1]", port);
+    // An address that stands for all is no name: browsers take 0.0.0.0 for this machine.
+    if (strcmp(listen_host, "0.0.0.0") == 0 || strcmp(listen_host, "::") == 0)
+        return;
+    (void)snprintf(bracketed, sizeof(bracketed), "[%s]", listen_host);
+    add_host(hosts, strchr(listen_host, ':') != NULL ? bracketed : listen_host, port);
+}
+
+bool framing_host(struct head *head, const struct framing_hosts *hosts, char *const *further)
 {
     bool is_known = false;
 
     for (size_t i = 0; i < hosts->count && head->host != NULL && !is_known; i++)
         is_known = strcasecmp(hosts->names[i], head->host) == 0;
+    for (size_t i = 0; further != NULL && further[i] != NULL && head->host != NULL && !is_known;
+         i++)
+        is_known = strcasecmp(further[i], head->host) == 0;
     if (!is_known)
-        fault(head, PROBLEM_FORBIDDEN, "the Host header must be one of %s, %s and %s, exactly",
+        fault(head, PROBLEM_FORBIDDEN,
+              "the Host header must be one of %s, %s, %s and those of the setting hosts, exactly",
               hosts->names[0], hosts->names[1], hosts->names[2]);
+    return !head->has_fault;
+}
+
+bool framing_origin(struct head *head)
+{
     if (head->origin != NULL)
         fault(head, PROBLEM_FORBIDDEN,
               "the request has an Origin header: web pages may not call this API");

@@ -27,7 +27,7 @@ struct head {
     size_t bytes;
     unsigned seen; // set of the known fields that were there
     const char *host, *content_type, *content_length, *transfer_encoding, *origin, *fetch_site,
-        *key;
+        *key, *authorization;
     // set by framing_check
     bool has_body; // one follows, possibly of length 0 where it is chunked
     bool is_chunked;
@@ -47,14 +47,17 @@ void framing_field(struct head *head, const char *name, size_t name_length, cons
 bool framing_check(struct head *head, const char *method, const char *version);
 
 /** The names by which the daemon may be called: 127.0.0.1, localhost and [::1], and the address
- * that it listens on. */
+ * that it listens on, unless that stands for all. */
 struct framing_hosts {
     char names[8][128];
     size_t count;
 };
 void framing_hosts(struct framing_hosts *hosts, const char *listen_host, uint16_t port);
-/** T1: whether a web page may have sent it. false: head's problem is set. */
-bool framing_origin(struct head *head, const struct framing_hosts *hosts);
+/** Whether Host is exactly one of these names, or of further ones (NULL-terminated; NULL: none): a
+ * web page can make a name of its own stand for any address. false: head's problem is set. */
+bool framing_host(struct head *head, const struct framing_hosts *hosts, char *const *further);
+/** Whether it is not from a web page, as far as browsers tell. false: head's problem is set. */
+bool framing_origin(struct head *head);
 
 /** What Content-Type says. A charset other than UTF-8 is MEDIA_OTHER. */
 enum framing_media framing_media(const char *content_type);

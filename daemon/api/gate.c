@@ -1,6 +1,6 @@
 /* What a request must be before it is worked on. In this order: framing (nothing else of an unsound
- * request is looked at), who may call, path and method, the daemon's state, the body that is
- * announced, the query. */
+ * request is looked at), from where it may come, path and method, who may call, the daemon's state,
+ * the body that is announced, the query. */
 #include "api/gate.h"
 
 #include <stdarg.h>
@@ -21,13 +21,23 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
+/* Whether a web page may have sent it. Nobody finds a unix socket by a name. */
+static bool is_called_rightly(const struct request *request, struct head *head)
+{
+    const struct server *server = request->server;
+
+    return (request->connection->is_unix ||
+            framing_host(head, &server->hosts, request->config->hosts)) &&
+           framing_origin(head);
+}
+
 /* Framing and origin. false: answered. */
 static bool check_head(struct request *request, const char *method, const char *version)
 {
     struct head *head = &request->head;
 
     (void)MHD_get_connection_values_n(request->mhd, MHD_HEADER_KIND, take_field, head);
-    if (!framing_check(head, method, version) || !framing_origin(head, &request->server->hosts)) {
+    if (!framing_check(head, method, version) || !is_called_rightly(request, head)) {
         request_problem(request, head->problem, "%s", head->detail);
         return false;
     }
@@ -44,6 +54,9 @@ static bool find_route(struct request *request, const char *method, const char *
 {
     int r = routes_find(request, request->is_head ? "GET" : method, url, &request->route,
                         request->allow);
+    // Before anything is told of what there is.
+    if (!access_allows(request))
+        return false;
     if (r == -ENOENT) {
         request_problem(request, PROBLEM_NOT_FOUND,
                         "there is nothing at this path; GET / lists what there is");

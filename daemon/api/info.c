@@ -178,13 +178,21 @@ void call_info(struct request *request)
     BUFFER_LITERAL(&text, ",\"started_at\":");
     buffer_json_instant(&text, server->started_at_ms);
     BUFFER_LITERAL(&text, ",\"kinds\":[");
+    const char *comma = "";
     for (size_t i = 0; i < config->kind_count; i++) {
-        buffer_text(&text, i == 0 ? "" : ",");
+        if (!config_token_has_kind(request->token, config->kinds[i].name))
+            continue;
+        buffer_text(&text, comma);
+        comma = ",";
         add_kind(&text, &config->kinds[i]);
     }
     BUFFER_LITERAL(&text, "],\"queues\":[");
+    comma = "";
     for (size_t i = 0; i < config->queue_count; i++) {
-        buffer_text(&text, i == 0 ? "" : ",");
+        if (!config_token_has_queue(request->token, config->queues[i].name))
+            continue;
+        buffer_text(&text, comma);
+        comma = ",";
         buffer_json_text(&text, config->queues[i].name);
     }
     BUFFER_LITERAL(&text, "]");

@@ -20,6 +20,8 @@ enum {
     PIECE_BYTES_MAX = 8 << 20, // of rows with args and results
     PIECE_ROWS_FULL = 16,      // at most of these
 };
+_Static_assert((int)CONFIG_TOKEN_NAMES_MAX == (int)STORE_LIST_FILTER_MAX,
+               "a list can be limited to a token's names");
 
 /* A list under way: the request's work. */
 struct list {
@@ -169,6 +171,39 @@ static int take_page(struct request *request, struct list *list)
     return 0;
 }
 
+static int not_for(struct request *request, enum parameter parameter, const char *name)
+{
+    request_problem(request, PROBLEM_FORBIDDEN,
+                    "query parameter %s: the token %s is not for '%.64s'",
+                    parameter_name(parameter), request->token->name, name);
+    return -EACCES;
+}
+
+/* A token for some queues and kinds lists those alone: all of them, or what the query names of
+ * them. 0, or answered. */
+static int limit_to_token(struct request *request, struct store_list_filter *filter)
+{
+    const struct config_token *token = request->token;
+
+    if (token == NULL)
+        return 0;
+    for (size_t i = 0; i < filter->queue_count; i++)
+        if (!config_token_has_queue(token, filter->queues[i]))
+            return not_for(request, PARAMETER_QUEUE, filter->queues[i]);
+    for (size_t i = 0; i < filter->kind_count; i++)
+        if (!config_token_has_kind(token, filter->kinds[i]))
+            return not_for(request, PARAMETER_KIND, filter->kinds[i]);
+    if (filter->queue_count == 0) {
+        memcpy(filter->queues, token->queues, sizeof(filter->queues));
+        filter->queue_count = token->queue_count;
+    }
+    if (filter->kind_count == 0) {
+        memcpy(filter->kinds, token->kinds, sizeof(filter->kinds));
+        filter->kind_count = token->kind_count;
+    }
+    return 0;
+}
+
 /* 0, or answered. */
 static int take_query(struct request *request, struct list *list)
 {
@@ -181,6 +216,8 @@ static int take_query(struct request *request, struct list *list)
     if (r == 0)
         r = take_values(request, PARAMETER_KIND, &list->values[1], filter->kinds,
                         &filter->kind_count);
+    if (r == 0)
+        r = limit_to_token(request, filter);
     if (r == 0)
         r = take_values(request, PARAMETER_TAG, &list->values[2], filter->tags, &filter->tag_count);
     if (r == 0)

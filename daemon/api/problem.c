@@ -52,6 +52,11 @@ enum problem problem_of_error(int error)
     }
 }
 
+enum problem problem_of_faults(enum problem problem, const struct faults *faults)
+{
+    return faults->forbidden ? PROBLEM_FORBIDDEN : faults->too_large ? PROBLEM_TOO_LARGE : problem;
+}
+
 void problem_begin(struct buffer *buffer, enum problem problem, const char *detail)
 {
     const struct problem_row *row = problem_row(problem);

@@ -22,10 +22,13 @@
       "The request could be read in more than one way (two Content-Length headers, a malformed header name, an unknown transfer\n" \
       "coding, a NUL in the URL, a body where none belongs, …). The connection was closed.\n") \
     X(UNAUTHORIZED, "unauthorized", 401, 0, "A token is needed", \
-      "The request had no valid token.\n") \
-    X(FORBIDDEN, "forbidden", 403, 0, "The request comes from where it may not come from", \
-      "The Host header must be the address that the daemon listens on (127.0.0.1, localhost or [::1], each with the port), and a web\n" \
-      "page may not call this API: a request with an Origin header, or with Sec-Fetch-Site other than none, is refused.\n") \
+      "The daemon has a file of tokens, and the request had none of them: send Authorization: Bearer and the token. Who may change the\n" \
+      "configuration makes one with runneld --new-token.\n") \
+    X(FORBIDDEN, "forbidden", 403, 0, "This request is not allowed", \
+      "`detail` says which of these it is. The token has not the scope that the call needs, or is for other queues or kinds (`errors`\n" \
+      "says where a task names one). Or the Host header is none of the daemon's names: 127.0.0.1, localhost or [::1], each with the\n" \
+      "port, or one of the setting hosts. Or a web page sent the request: one with an Origin header, or with Sec-Fetch-Site other than\n" \
+      "none, is refused.\n") \
     X(NOT_FOUND, "not-found", 404, 0, "There is no such thing", \
       "The path is not one of the API's, or the task or queue that it names has never existed.\n") \
     X(METHOD_NOT_ALLOWED, "method-not-allowed", 405, 0, "The method does not go with this path", \
@@ -54,7 +57,8 @@
     X(KEY_REUSED, "idempotency-key-reused", 422, 0, "The Idempotency-Key was used for another request", \
       "The same key goes with the same Content-Type, query and body only. A new task needs a new key.\n") \
     X(RATE_LIMITED, "rate-limited", 429, 1, "Too many requests", \
-      "This client was too fast.\n") \
+      "This token's rate is used up, or too many requests have come without a valid token. Try again after the seconds that\n" \
+      "Retry-After names; RateLimit and RateLimit-Policy say how much a token may send.\n") \
     X(HEADERS_TOO_LARGE, "headers-too-large", 431, 0, "The header is too large", \
       "A request has at most 64 header fields, with its first line at most 16 KiB.\n") \
     X(INTERNAL, "internal", 500, 0, "Something went wrong inside the daemon", \
@@ -111,7 +115,11 @@ struct faults {
     size_t count;    // all, of which FAULTS_MAX at most are in text
     char prefix[32]; // "" or "/3": the element of an array that is looked at
     bool too_large;  // one of them is a size above its limit
+    bool forbidden;  // one of them is a name that the token is not for
 };
+/** What they make of the problem that faults of this body are: forbidden, or too-large, where one
+ * of them is. */
+enum problem problem_of_faults(enum problem problem, const struct faults *faults);
 
 /** Adds one. pointer is below the task: "/priority"; the `#` and the prefix are put before it. */
 void faults_add(struct faults *faults, const char *pointer, const char *format, ...)

@@ -188,17 +188,22 @@ void call_queues(struct request *request)
     size_t count = 0;
 
     int r = engine_queues(request->server->engine, &queues, &count);
-    if (r < 0)
+    if (r < 0) {
         request_problem_error(request, r);
-    else
-        begin_view(request, queues, count, false);
+        return;
+    }
+    size_t seen = 0;
+    for (size_t i = 0; i < count; i++)
+        if (config_token_has_queue(request->token, queues[i].name))
+            queues[seen++] = queues[i];
+    begin_view(request, queues, seen, false);
 }
 
 static void not_found(struct request *request)
 {
     const char *near = nearest_name(request->name, request->config->queue_names);
 
-    if (near != NULL)
+    if (near != NULL && config_token_has_queue(request->token, near))
         request_problem(request, PROBLEM_NOT_FOUND,
                         "there is no queue of this name; did you mean %s?", near);
     else
@@ -208,8 +213,11 @@ static void not_found(struct request *request)
 
 void call_queue(struct request *request)
 {
+    if (!config_token_has_queue(request->token, request->name)) {
+        not_found(request);
+        return;
+    }
     struct engine_queue *queue = calloc(1, sizeof(*queue));
-
     int r =
         queue == NULL ? -ENOMEM : engine_queue_get(request->server->engine, request->name, queue);
     if (r == 0) {
@@ -260,7 +268,8 @@ static void refused(struct request *request)
 
 static void submit_change(struct request *request, struct engine_queue_change *change)
 {
-    if (!config_name_valid(request->name)) {
+    if (!config_name_valid(request->name) ||
+        !config_token_has_queue(request->token, request->name)) {
         not_found(request);
         return;
     }

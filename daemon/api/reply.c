@@ -18,8 +18,8 @@ enum { UNCHARGED_MAX = 64 << 10 };
 
 /* What an answer says in header fields, one after the other. */
 struct fields {
-    const char *names[8];
-    const char *values[8];
+    const char *names[12];
+    const char *values[12];
     size_t count;
     char retry_after[16];
 };
@@ -49,6 +49,12 @@ static void fields_fill(struct fields *fields, const struct request *request,
         buffer_unsigned(&text, answer->retry_after_s);
         fields->retry_after[text.length] = '\0';
         fields_add(fields, "Retry-After", fields->retry_after);
+    }
+    if (request->challenge[0] != '\0')
+        fields_add(fields, "WWW-Authenticate", request->challenge);
+    if (request->rate_policy[0] != '\0') {
+        fields_add(fields, "RateLimit-Policy", request->rate_policy);
+        fields_add(fields, "RateLimit", request->rate_left);
     }
     if (answer->is_replayed)
         fields_add(fields, "Idempotent-Replayed", "true");
@@ -257,7 +263,11 @@ void request_problem_error(struct request *request, int error)
     if (problem == PROBLEM_INTERNAL)
         log_event(LOG_LEVEL_ERR, "request_failed", LOG_UINT("task", request->id),
                   LOG_TEXT("error", rn_strerror(error)));
-    if (problem == PROBLEM_NOT_FOUND && request->id != 0)
+    if (problem == PROBLEM_NOT_FOUND && request->id != 0 && access_is_limited(request->token))
+        request_problem(request, problem,
+                        "no task of this token's queues and kinds has the id %" PRIu64,
+                        request->id);
+    else if (problem == PROBLEM_NOT_FOUND && request->id != 0)
         request_problem(request, problem, "no task has ever had the id %" PRIu64, request->id);
     else
         request_problem(request, problem, "%s",
@@ -272,8 +282,7 @@ void request_problem_faults(struct request *request, enum problem problem, struc
     RN_ASSERT(faults->count > 0);
     (void)snprintf(detail, sizeof(detail), "%zu %s to be put right: see errors", faults->count,
                    faults->count == 1 ? "thing is" : "things are");
-    if (faults->too_large)
-        problem = PROBLEM_TOO_LARGE;
+    problem = problem_of_faults(problem, faults);
     problem_begin(&text, problem, detail);
     BUFFER_LITERAL(&text, ",\"errors\":[");
     buffer_add(&text, faults->text.bytes, faults->text.length);

@@ -189,6 +189,10 @@ static void reset(struct request *request, struct connection *connection)
     request->is_pretty = false;
     request->wait_until = 0;
     request->has_key = false;
+    request->token = NULL;
+    request->challenge[0] = '\0';
+    request->rate_policy[0] = '\0';
+    request->rate_left[0] = '\0';
     request->has_effect = false;
     request->body_limit = 0;
     request->body_space = 0;

@@ -16,7 +16,7 @@ void request_log_begin(struct request *request, const char *url)
 {
     struct request_log *log = &request->log;
 
-    *log = (struct request_log){.is_on = request->server->config->access_log};
+    *log = (struct request_log){.is_on = request->config->access_log};
     atomic_store(&request->status, 0);
     if (!log->is_on)
         return;
@@ -81,6 +81,8 @@ void request_log_end(struct request *request)
         fields[count++] = LOG_UINT("task", request->id);
     fields[count++] = LOG_TEXT("request_id", id);
     fields[count++] = LOG_TEXT("peer", request_log_peer(address, connection->fd, peer));
+    if (request->token != NULL)
+        fields[count++] = LOG_TEXT("token", request->token->name);
     fields[count++] = LOG_TEXT("method", log->method[0] != '\0' ? log->method : NULL);
     fields[count++] = LOG_UINT("status", atomic_load(&request->status));
     fields[count++] = LOG_UINT("bytes_in", log->bytes_in);

@@ -18,6 +18,7 @@ struct route {
     enum route_body body;
     unsigned parameters; // set of PARAMETER_BIT
     bool while_starting; // answered before the engine is READY
+    enum access_need access;
 };
 
 enum { ROUTES_ALLOW_BYTES = 64 };

@@ -121,6 +121,8 @@ static int make(struct server *server)
     server->alive = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     int r = server->alive != NULL ? make_no_memory(server) : -ENOMEM;
     if (r == 0)
+        r = access_load(&server->access, server->config);
+    if (r == 0)
         r = make_timeout_answer(server);
     if (r == 0)
         r = rn_group_new(NULL, &server->group);
@@ -147,6 +149,7 @@ int server_start(struct engine *engine, struct server **ret_server, struct error
     atomic_init(&server->timeouts.idle, 15 * RN_SECOND);
     server->listen_fd = -1;
     pulse_init(&server->pulse, false); // its thread looks at it from its beginning
+    access_init(&server->access);
     rn_mutex_init(&server->mu, 16);
     rn_cond_init(&server->changed);
     int r = connections_init(&server->connections);
@@ -168,6 +171,24 @@ int server_start(struct engine *engine, struct server **ret_server, struct error
     }
     *ret_server = server;
     return 0;
+}
+
+int server_reload(struct server *server, const struct config *config,
+                  struct config_changes *ret_changes, struct error *reterr)
+{
+    struct access_rates rates = {.buckets = NULL};
+
+    int r = access_prepare(config, &rates);
+    if (r < 0) {
+        (void)error_set(reterr, r, "no memory for the tokens' rates");
+        engine_reload_refused(server->engine, "no memory for the tokens' rates");
+        return r;
+    }
+    r = engine_reload(server->engine, config, ret_changes, reterr);
+    if (r == 0)
+        access_commit(&server->access, config, &rates);
+    access_rates_fini(&rates);
+    return r;
 }
 
 uint16_t server_port(struct server *server)
@@ -233,6 +254,7 @@ void server_free(struct server *server)
     connections_fini(&server->connections);
     if (server->alive != NULL)
         MHD_destroy_response(server->alive);
+    access_fini(&server->access);
     if (server->no_memory != NULL)
         MHD_destroy_response(server->no_memory);
     buffer_fini(&server->timeout_answer);

@@ -15,6 +15,14 @@ struct server;
  * `starting`. */
 int server_start(struct engine *engine, struct server **ret_server, struct error *reterr)
     RN_MUST_CHECK;
+/**
+ * Puts a configuration in force, for the engine (engine_reload, whose errors it has) and for the
+ * tokens' rates: both or neither.
+ *
+ * **Ownership:** takes references of config. **Blocking:** never. **Threads:** as engine_reload.
+ */
+int server_reload(struct server *server, const struct config *config,
+                  struct config_changes *ret_changes, struct error *reterr) RN_MUST_CHECK;
 /** The port in use (of `listen = "127.0.0.1:0"`). */
 uint16_t server_port(struct server *server);
 /** Asks every HTTP thread for a sign of life, if the last one has been given. **Blocking:** never.

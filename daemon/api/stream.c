@@ -54,7 +54,7 @@ static void bad_json(struct stream *stream, const char *line, const struct body_
 static void bad_task(struct stream *stream, struct faults *faults)
 {
     struct buffer text = {.bytes = NULL};
-    enum problem problem = faults->too_large ? PROBLEM_TOO_LARGE : PROBLEM_INVALID_TASK;
+    enum problem problem = problem_of_faults(PROBLEM_INVALID_TASK, faults);
 
     begin_problem(stream, &text, problem, "the task is not valid: see errors");
     BUFFER_LITERAL(&text, ",\"errors\":[");
@@ -331,8 +331,9 @@ void stream_begin(struct request *request)
         request->data_fn = take_data;
         r = fields_init(&stream->fields, request, problem);
     }
-    if (r == -EINVAL)
-        request_problem(request, PROBLEM_INVALID_QUERY, "%s", problem);
+    if (r == -EINVAL || r == -EACCES)
+        request_problem(request, r == -EACCES ? PROBLEM_FORBIDDEN : PROBLEM_INVALID_QUERY, "%s",
+                        problem);
     else if (r < 0)
         request_problem_error(request, r);
 }

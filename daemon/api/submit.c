@@ -343,8 +343,9 @@ void call_submit(struct request *request)
     request->work = submission;
     request->work_free_fn = submission_free;
     int r = fields_init(&submission->fields, request, problem);
-    if (r == -EINVAL) {
-        request_problem(request, PROBLEM_INVALID_QUERY, "%s", problem);
+    if (r == -EINVAL || r == -EACCES) {
+        request_problem(request, r == -EACCES ? PROBLEM_FORBIDDEN : PROBLEM_INVALID_QUERY, "%s",
+                        problem);
         return;
     }
     if (r < 0) {

@@ -95,6 +95,15 @@ static bool has_empty_body(struct request *request)
     return is_empty;
 }
 
+/* A token for some queues and kinds may have to do with the tasks that it sees only. */
+static void when_seen(struct request *request, request_fn *next_fn)
+{
+    if (access_is_limited(request->token))
+        wait_read(request, next_fn, NULL);
+    else
+        next_fn(request);
+}
+
 static void submit_one(struct request *request, enum store_op_type type, request_fn *next_fn)
 {
     request->op = (struct store_op){.type = type, .now_ms = rn_wall_ms()};
@@ -145,10 +154,15 @@ static void cancelled(struct request *request)
         wait_read(request, answer_cancel, answer_gone);
 }
 
+static void cancel_seen(struct request *request)
+{
+    submit_one(request, STORE_CANCEL, cancelled);
+}
+
 void call_cancel(struct request *request)
 {
     if (has_empty_body(request))
-        submit_one(request, STORE_CANCEL, cancelled);
+        when_seen(request, cancel_seen);
 }
 
 static void retried(struct request *request)
@@ -157,10 +171,15 @@ static void retried(struct request *request)
         wait_read(request, answer_found, answer_gone);
 }
 
+static void retry_seen(struct request *request)
+{
+    submit_one(request, STORE_RETRY, retried);
+}
+
 void call_retry(struct request *request)
 {
     if (has_empty_body(request))
-        submit_one(request, STORE_RETRY, retried);
+        when_seen(request, retry_seen);
 }
 
 static void deleted(struct request *request)
@@ -169,7 +188,12 @@ static void deleted(struct request *request)
         request_answer(request, &(struct answer){.status = 204});
 }
 
-void call_delete(struct request *request)
+static void delete_seen(struct request *request)
 {
     submit_one(request, STORE_DELETE, deleted);
+}
+
+void call_delete(struct request *request)
+{
+    when_seen(request, delete_seen);
 }

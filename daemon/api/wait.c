@@ -40,8 +40,21 @@ static void after_wait(struct request *request)
     read_task(request);
 }
 
+/* For a token for some queues and kinds the tasks of others are not there, and never were. */
+static void hide(struct request *request)
+{
+    struct store_read *read = &request->read;
+    bool is_hidden = read->result >= 0 && !access_sees(request->token, read->get.record);
+
+    if (is_hidden)
+        record_free(RN_TAKE(read->get.record));
+    if (is_hidden || (read->result == -ENODATA && access_is_limited(request->token)))
+        read->result = -ENOENT;
+}
+
 static void after_read(struct request *request)
 {
+    hide(request);
     if (request->read.result < 0) {
         stop_waiting(request);
         if (request->missing_fn != NULL)

@@ -13,9 +13,26 @@ struct printer {
     void (*print)(FILE *file, const struct setting *setting, const void *object);
 };
 
+/* A token of the file that -T only names. */
+static void print_token(FILE *file, const struct config_token *token)
+{
+    fprintf(file, "\n%s %u %s %u", token->name, token->scopes, token->rate.text, token->burst);
+    for (size_t i = 0; i < token->queue_count; i++)
+        fprintf(file, " queue %s", token->queues[i]);
+    for (size_t i = 0; i < token->kind_count; i++)
+        fprintf(file, " kind %s", token->kinds[i]);
+    fputs(" ", file);
+    for (size_t i = 0; i < sizeof(token->hash); i++)
+        fprintf(file, "%02x", token->hash[i]);
+}
+
 static void print_setting_of(FILE *file, const struct setting *setting, const void *object)
 {
-    print_top_value(file, setting, object);
+    const struct config *config = object;
+    if (print_top_has(config, setting))
+        print_top_value(file, setting, config);
+    for (size_t i = 0; i < config->token_count && setting->type == TYPE_TOKEN_FILE; i++)
+        print_token(file, &config->tokens[i]);
 }
 
 static void print_queue_of(FILE *file, const struct setting *setting, const void *object)

@@ -202,6 +202,8 @@ static void load_tree(struct loader *loader, const config_setting_t *root)
         check_follow(loader, kinds);
     }
     list_names(loader);
+    tokens_load(loader);
+    access_check(loader, root);
     check_stop_time(loader, root);
 }
 
@@ -293,6 +295,11 @@ static void free_config(struct config *config)
 {
     for (size_t i = 0; i < config->kind_count; i++)
         kind_fini(&config->kinds[i]);
+    tokens_fini(config);
+    for (char **host = config->hosts; host != NULL && *host != NULL; host++)
+        free(*host);
+    free(config->hosts);
+    free(config->token_file);
     free(config->kinds_by_name);
     free(config->kind_names);
     free(config->queue_names);

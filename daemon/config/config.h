@@ -92,12 +92,46 @@ struct config_kind {
     size_t accept_count;
 };
 
+/** What a token may do; a set of these. */
+enum config_scope {
+    CONFIG_SCOPE_READ = 1,
+    CONFIG_SCOPE_SUBMIT = 2,
+    CONFIG_SCOPE_WORK = 4,
+    CONFIG_SCOPE_ADMIN = 8, // and all the others
+};
+enum {
+    CONFIG_TOKENS_MAX = 1000, // lines of the file, too
+    CONFIG_TOKEN_NAMES_MAX = 16,
+    CONFIG_TOKEN_HASH_BYTES = 32,
+};
+
+/** A line of token_file. */
+struct config_token {
+    char name[CONFIG_NAME_MAX + 1];
+    unsigned line;                               // in its file
+    unsigned char hash[CONFIG_TOKEN_HASH_BYTES]; // SHA-256 of the token
+    unsigned scopes;                             // set of enum config_scope
+    const char *queues[CONFIG_TOKEN_NAMES_MAX];  // the only ones that it may name; into queue_text
+    size_t queue_count;                          // 0: all
+    const char *kinds[CONFIG_TOKEN_NAMES_MAX];
+    size_t kind_count;
+    struct config_rate rate; // of requests
+    unsigned burst;          // without a setting what comes in a second, at least 1
+    char *queue_text, *kind_text;
+};
+
 struct config {
-    char *path;           // of the file, as given
-    char *listen_host;    // "127.0.0.1", "::1"
-    char listen_text[80]; // as written
-    uint16_t listen_port; // 0: any free one
-    char *store;          // the database file's path, made absolute as the design says
+    char *path;                  // of the file, as given
+    char *listen_host;           // "127.0.0.1", "::1"
+    char listen_text[80];        // as written
+    uint16_t listen_port;        // 0: any free one
+    bool listen_is_loopback;     // nobody on another machine can reach it
+    char *token_file;            // absolute; NULL: nobody needs a token
+    struct config_token *tokens; // in their file's order
+    size_t token_count;
+    char **hosts; // further values of the Host header, NULL-terminated; NULL: none
+    bool behind_proxy;
+    char *store; // the database file's path, made absolute as the design says
     rn_duration drain_timeout, kill_grace;
     unsigned max_connections, max_waiting;
     uint64_t max_backlog;
@@ -187,6 +221,25 @@ struct config_changes {
  */
 int config_compare(const struct config *start, const struct config *before,
                    const struct config *after, struct config_changes *ret_changes) RN_MUST_CHECK;
+/** Whether a token (NULL: who needs none) may have to do with a queue, a kind. */
+bool config_token_has_queue(const struct config_token *token, const char *queue);
+bool config_token_has_kind(const struct config_token *token, const char *kind);
+
+/** What a new token is to be; each text as it stands in the file, NULL: left out. */
+struct config_new_token {
+    const char *name, *scope, *queue, *kind, *rate, *burst;
+};
+enum { CONFIG_TOKEN_BYTES = 47, CONFIG_TOKEN_LINE_BYTES = 4096 };
+/**
+ * Makes a token of 32 random bytes, and its line of token_file.
+ *
+ * @param ret_token  rn_ and 43 letters, digits, '-' and '_'
+ *
+ * **Blocking:** until the system has random bytes, which it has soon after its start.
+ * **Errors:** -EINVAL: reterr says what can't stand in the line; -ENOMEM; as getrandom().
+ */
+int config_token_new(const struct config_new_token *wanted, char ret_token[CONFIG_TOKEN_BYTES],
+                     char ret_line[CONFIG_TOKEN_LINE_BYTES], struct error *reterr) RN_MUST_CHECK;
 
 /** -T: every setting in force, in the file's own syntax, defaults too. */
 int config_print(const struct config *config, FILE *file) RN_MUST_CHECK;

@@ -1,16 +1,20 @@
 /* The environment of a kind's commands: names that are passed on, the variables of the block `env`,
  * and those of env_file. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "config/internal.h"
 
 enum { VARIABLES_MAX = 256, ENV_FILE_BYTES_MAX = 64 << 10, NAME_BYTES_MAX = 255 };
+
+static const struct secret_rule env_file_rule = {
+    .mode = S_IROTH | S_IWOTH,
+    .mode_text = "everybody can read or write it, and it is for secrets (chmod o= helps)",
+    .bytes_max = ENV_FILE_BYTES_MAX,
+    .size_text = "it has more than 64 KiB",
+};
 
 /* Set by the daemon for each attempt. */
 static const char *const reserved[] = {"RUNNEL_TASK_ID", "RUNNEL_KIND", "RUNNEL_QUEUE",
@@ -115,41 +119,6 @@ void environment_set_file(struct loader *loader, const struct setting *setting,
         kind->env_file = loader_strdup(loader, path);
 }
 
-static void close_file(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd);
-}
-
-/* Reads the file into text, which gets a NUL. NULL: read; else why not. */
-static const char *read_env_file(const char *path, char text[static ENV_FILE_BYTES_MAX + 1])
-{
-    RN_AUTO(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat status;
-    size_t size = 0;
-
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return faults_system_error(-errno);
-    if (!S_ISREG(status.st_mode))
-        return "it is no regular file";
-    if ((status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-        return "everybody can read or write it, and it is for secrets (chmod o= helps)";
-    while (size <= ENV_FILE_BYTES_MAX) {
-        ssize_t n = read(fd, text + size, ENV_FILE_BYTES_MAX + 1 - size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return faults_system_error(-errno);
-        if (n == 0)
-            break;
-        size += (size_t)n;
-    }
-    if (size > ENV_FILE_BYTES_MAX)
-        return "it has more than 64 KiB";
-    text[size] = '\0';
-    return strlen(text) < size ? "it has a NUL in it" : NULL;
-}
-
 /* Takes one line. false: it is none of NAME=value. */
 static bool take_line(struct loader *loader, struct config_kind *kind, char *line)
 {
@@ -202,7 +171,7 @@ void environment_load_file(struct loader *loader, const config_setting_t *at,
         loader->no_memory = true;
         return;
     }
-    const char *fault = read_env_file(kind->env_file, text);
+    const char *fault = secret_read(kind->env_file, &env_file_rule, text);
     if (fault != NULL)
         fault_at(loader, at, "%senv_file %.200s: %s", loader->where, kind->env_file, fault);
     else

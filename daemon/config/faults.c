@@ -15,7 +15,8 @@ static void full_path(const struct loader *loader, const char *file, char *path,
 {
     const char *main_path = loader->options->path;
     bool is_main = file == NULL || strcmp(file, main_path) == 0;
-    bool is_below = !is_main && loader->folder[0] != '\0' && strcmp(file, "-o") != 0;
+    bool is_below =
+        !is_main && file[0] != '/' && loader->folder[0] != '\0' && strcmp(file, "-o") != 0;
     int length = snprintf(path, size, "%s%s%s", is_below ? loader->folder : "", is_below ? "/" : "",
                           is_main ? main_path : file);
     if (length >= (int)size)
@@ -89,6 +90,14 @@ void warning_at(struct loader *loader, const config_setting_t *at, const char *f
     va_start(arguments, format);
     add(loader, &loader->warnings, at != NULL ? place_of(at) : (struct place){NULL, 0}, "", format,
         arguments);
+    va_end(arguments);
+}
+
+void warning_add(struct loader *loader, const char *file, unsigned line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    add(loader, &loader->warnings, (struct place){file, line}, "", format, arguments);
     va_end(arguments);
 }
 

@@ -9,6 +9,7 @@
 
 #include <libconfig.h>
 #include <limits.h>
+#include <sys/types.h>
 
 #include "config/config.h"
 #include "config/units.h"
@@ -19,6 +20,8 @@ enum setting_scope { SCOPE_TOP, SCOPE_QUEUE, SCOPE_KIND, SCOPE_BACKOFF };
 
 enum setting_type {
     TYPE_LISTEN,      // "127.0.0.1:7733"
+    TYPE_TOKEN_FILE,  // a path
+    TYPE_HOSTS,       // ["runnel.example.org"]
     TYPE_STORE,       // a path
     TYPE_DURATION,    // "30s", or a number of seconds
     TYPE_COUNT,       // a whole number
@@ -100,6 +103,9 @@ void fault_value(struct loader *loader, const struct setting *setting, const str
                  const char *format, ...) RN_PRINTF(4, 5);
 void warning_at(struct loader *loader, const config_setting_t *at, const char *format, ...)
     RN_PRINTF(3, 4);
+/** The same of a file's line. */
+void warning_add(struct loader *loader, const char *file, unsigned line, const char *format, ...)
+    RN_PRINTF(4, 5);
 /** By file and line. */
 void faults_sort(struct faults *faults);
 
@@ -131,6 +137,31 @@ void settings_default(struct loader *loader, enum setting_scope scope, void *obj
 const char *settings_string(struct loader *loader, const struct setting *setting,
                             const struct value *value, const char *what);
 
+/** Of the types that say who may call. */
+setting_set_fn access_set_token_file, access_set_hosts;
+/** Whether what listens is safe from those who reach it. After all other settings, and tokens. */
+void access_check(struct loader *loader, const config_setting_t *root);
+
+/** Reads config->token_file, where it is set. After queues and kinds. */
+void tokens_load(struct loader *loader);
+void tokens_fini(struct config *config);
+
+/**
+ * The path of a file with secrets: a name without '/' is one of systemd's credentials, if there is
+ * one of that name; else a relative path lies below the configuration file's folder. false: it is
+ * too long, or that folder is not there.
+ */
+bool secret_path(const struct loader *loader, const char *text, char ret_path[static PATH_MAX]);
+/** Who must not be able to read or write such a file, and how large it may be. */
+struct secret_rule {
+    mode_t mode;           // bits that must not be set; below systemd's credentials they may be
+    const char *mode_text; // what is said then
+    size_t bytes_max;
+    const char *size_text; // what is said of a larger one
+};
+/** Reads it into text, which has bytes_max + 1 bytes and gets a NUL. NULL: read; else why not. */
+const char *secret_read(const char *path, const struct secret_rule *rule, char *text);
+
 /** Of the types that only kinds have. */
 setting_set_fn kind_set_follow, kind_set_builtin, kind_set_command, kind_set_queue_name,
     kind_set_interrupted, kind_set_stdin, kind_set_output, kind_set_directory, kind_set_exit_codes,
@@ -146,6 +177,8 @@ void kind_check_follow(struct loader *loader, const config_setting_t *group, con
 
 /** What -T prints of one setting's value, a queue, a kind; config_compare compares it too. */
 void print_top_value(FILE *file, const struct setting *setting, const struct config *config);
+/** Whether a setting of the top level has a value: some have none by default. */
+bool print_top_has(const struct config *config, const struct setting *setting);
 void print_queue(FILE *file, const struct config_queue *queue);
 void print_kind(FILE *file, const struct config_kind *kind);
 

@@ -200,6 +200,10 @@ void print_top_value(FILE *file, const struct setting *setting, const struct con
 {
     if (setting->type == TYPE_LISTEN)
         print_text(file, config->listen_text);
+    else if (setting->type == TYPE_TOKEN_FILE)
+        print_text(file, config->token_file);
+    else if (setting->type == TYPE_HOSTS)
+        print_texts(file, config->hosts);
     else if (setting->type == TYPE_STORE)
         print_text(file, config->store);
     else if (setting->type == TYPE_LEVEL)
@@ -212,10 +216,22 @@ void print_top_value(FILE *file, const struct setting *setting, const struct con
         print_number(file, setting, (const char *)config + setting->offset);
 }
 
+bool print_top_has(const struct config *config, const struct setting *setting)
+{
+    switch (setting->type) {
+    case TYPE_TOKEN_FILE:
+        return config->token_file != NULL;
+    case TYPE_HOSTS:
+        return config->hosts != NULL;
+    default:
+        return true;
+    }
+}
+
 static void print_top(FILE *file, const struct config *config)
 {
     for (const struct setting *setting = setting_table; setting->name != NULL; setting++) {
-        if (setting->scope != SCOPE_TOP)
+        if (setting->scope != SCOPE_TOP || !print_top_has(config, setting))
             continue;
         fprintf(file, "# %s\n%s = ", setting->text, setting->name);
         print_top_value(file, setting, config);

@@ -161,6 +161,25 @@ static void set_count(struct loader *loader, const struct setting *setting,
     store_number(setting, object, number);
 }
 
+static void set_bool(struct loader *loader, const struct setting *setting,
+                     const struct value *value, void *object)
+{
+    bool *field = field_of(setting, object);
+    const char *text = text_of(value);
+    bool is_word = value->setting == NULL && text != NULL &&
+                   (strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
+
+    if (value->setting != NULL && config_setting_type(value->setting) == CONFIG_TYPE_BOOL) {
+        *field = config_setting_get_bool(value->setting) != 0;
+    } else if (is_word) {
+        *field = strcmp(text, "true") == 0;
+    } else {
+        char got[80];
+        fault_value(loader, setting, value, "must be true or false, not %s",
+                    shown(value, got, sizeof(got)));
+    }
+}
+
 static void set_bytes(struct loader *loader, const struct setting *setting,
                       const struct value *value, void *object)
 {
@@ -225,23 +244,6 @@ static void set_log_format(struct loader *loader, const struct setting *setting,
         fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
 }
 
-static void set_bool(struct loader *loader, const struct setting *setting,
-                     const struct value *value, void *object)
-{
-    bool *field = field_of(setting, object);
-    char got[80];
-
-    if (value->setting == NULL && strcmp(value->text, "true") == 0)
-        *field = true;
-    else if (value->setting == NULL && strcmp(value->text, "false") == 0)
-        *field = false;
-    else if (value->setting != NULL && config_setting_type(value->setting) == CONFIG_TYPE_BOOL)
-        *field = config_setting_get_bool(value->setting) != 0;
-    else
-        fault_value(loader, setting, value, "must be true or false, not %s",
-                    shown(value, got, sizeof(got)));
-}
-
 /* Splits "127.0.0.1:80" and "[::1]:80". */
 static bool split_address(const char *text, char host[static 64], uint16_t *ret_port)
 {
@@ -293,21 +295,14 @@ static void set_listen(struct loader *loader, const struct setting *setting,
                     text);
         return;
     }
-    bool is_loopback = is_four ? ntohl(four.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&six);
-    if (!is_loopback) {
-        fault_value(loader, setting, value,
-                    "can only be 127.0.0.1, localhost or [::1]: runneld does not ask who its "
-                    "clients are yet, so on %s "
-                    "everybody who reaches the port could run tasks",
-                    host);
-        return;
-    }
     char *copy = loader_strdup(loader, host);
     if (copy == NULL)
         return;
     free(config->listen_host);
     config->listen_host = copy;
     config->listen_port = port;
+    config->listen_is_loopback =
+        is_four ? ntohl(four.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&six);
     memcpy(config->listen_text, text, strlen(text) + 1);
 }
 
@@ -391,11 +386,13 @@ void setting_set(struct loader *loader, const struct setting *setting, const str
 {
     static setting_set_fn *const set_fns[] = {
         [TYPE_LISTEN] = set_listen,
+        [TYPE_TOKEN_FILE] = access_set_token_file,
+        [TYPE_HOSTS] = access_set_hosts,
+        [TYPE_BOOL] = set_bool,
         [TYPE_STORE] = set_store,
         [TYPE_DURATION] = set_duration,
         [TYPE_COUNT] = set_count,
         [TYPE_BYTES] = set_bytes,
-        [TYPE_BOOL] = set_bool,
         [TYPE_LEVEL] = set_level,
         [TYPE_LOG_FORMAT] = set_log_format,
         [TYPE_RATE] = set_rate,

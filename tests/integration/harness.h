@@ -225,6 +225,8 @@ struct client;
 struct client *client_new(uint16_t port);
 void client_free(struct client *client); // not of one that belongs to a daemon
 void client_port(struct client *client, uint16_t port);
+/** From now on its calls have this token. */
+void client_token(struct client *client, const char *token);
 /** Never fails the scenario; any thread. */
 struct reply *client_call(struct client *client, const struct request *request);
 void reply_free(struct reply *reply);

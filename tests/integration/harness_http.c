@@ -11,6 +11,7 @@ enum { CALL_WITHIN_MS = 30000, HEADERS_MAX = 80, PATH_BYTES = 256 };
 struct client {
     CURL *curl;
     uint16_t port;
+    char authorization[128]; // "": none is sent
 };
 
 /* ---- calls ---- */
@@ -39,6 +40,13 @@ void client_free(struct client *client)
 void client_port(struct client *client, uint16_t port)
 {
     client->port = port;
+}
+
+void client_token(struct client *client, const char *token)
+{
+    int length = snprintf(client->authorization, sizeof(client->authorization),
+                          "Authorization: Bearer %s", token);
+    assert_in_range(length, 1, sizeof(client->authorization) - 1);
 }
 
 static size_t take(char *bytes, size_t size, size_t count, void *arg)
@@ -71,7 +79,7 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *line)
     return longer;
 }
 
-static struct curl_slist *make_headers(const struct request *request)
+static struct curl_slist *make_headers(const struct client *client, const struct request *request)
 {
     bool has_body = request->body != NULL || request->body_fn != NULL;
     const char *type = request->content_type != NULL ? request->content_type
@@ -84,6 +92,8 @@ static struct curl_slist *make_headers(const struct request *request)
     list = add_header(list, "Expect:");
     if (request->body_fn != NULL)
         list = add_header(list, "Transfer-Encoding: chunked");
+    if (client->authorization[0] != '\0')
+        list = add_header(list, client->authorization);
     for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
         list = add_header(list, request->headers[i]);
     return list;
@@ -101,7 +111,7 @@ struct reply *client_call(struct client *client, const struct request *request)
         abort();
     FILE *head = open_memstream(&reply->head, &head_bytes);
     FILE *body = open_memstream(&reply->body, &reply->body_bytes);
-    struct curl_slist *headers = make_headers(request);
+    struct curl_slist *headers = make_headers(client, request);
     if (head == NULL || body == NULL)
         abort();
     int64_t within_ms = (request->within_ms > 0 ? request->within_ms : CALL_WITHIN_MS) * slow();

@@ -395,21 +395,6 @@ static void sizes_end_at_their_limit(void)
     assert_int_equal(count_tasks(daemon, ""), 3);
 }
 
-static void a_length_over_the_limit_is_refused_before_the_body_comes(void)
-{
-    struct daemon *daemon = daemon_started(config);
-    struct wire *wire = wire_open(daemon->port);
-
-    wire_sendf(wire,
-               "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: application/json\r\n"
-               "Content-Length: %u\r\n\r\n",
-               daemon->port, (16u << 20) + 1);
-
-    expect_problem(wire_reply(wire, 10000), 413, "too-large");
-    assert_true(wire_closes(wire, 10000));
-    assert_int_equal(count_tasks(daemon, ""), 0);
-}
-
 static void a_chunked_body_over_the_limit_is_refused_while_it_comes(void)
 {
     struct daemon *daemon = daemon_started(config);
@@ -535,7 +520,6 @@ static void every_problem_type_is_a_page(void)
 HARNESS_MAIN(SCENARIO(malformed_json_is_refused_with_its_place), SCENARIO(bad_fields_are_named),
              SCENARIO(bad_paths_methods_and_queries_are_refused),
              SCENARIO(bad_types_and_queue_changes_are_refused), SCENARIO(sizes_end_at_their_limit),
-             SCENARIO(a_length_over_the_limit_is_refused_before_the_body_comes),
              SCENARIO(a_chunked_body_over_the_limit_is_refused_while_it_comes),
              SCENARIO(urls_and_headers_end_at_their_limit),
              SCENARIO(all_faults_are_told_at_once_with_what_was_meant),

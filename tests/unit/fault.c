@@ -49,6 +49,7 @@ void *__real_mmap(void *address, size_t length, int protection, int flags, int f
 int __real_open(const char *path, int flags, ...);
 pid_t __real_fork(void);
 int __real_statfs(const char *path, struct statfs *status);
+ssize_t __real_getrandom(void *bytes, size_t count, unsigned flags);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -66,6 +67,7 @@ void *__wrap_mmap(void *address, size_t length, int protection, int flags, int f
 int __wrap_open(const char *path, int flags, ...);
 pid_t __wrap_fork(void);
 int __wrap_statfs(const char *path, struct statfs *status);
+ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags);
 
 /* The errno with which this call is to fail, or 0. */
 static int strike(enum fault_call call)
@@ -245,5 +247,10 @@ int __wrap_statfs(const char *path, struct statfs *status)
     if (atomic_load(&free_bytes) != 0)
         status->f_bavail = (fsblkcnt_t)(atomic_load(&free_bytes) / (unsigned long)status->f_bsize);
     return r;
+}
+
+ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags)
+{
+    return fails(FAULT_GETRANDOM) ? -1 : __real_getrandom(bytes, count, flags);
 }
 // NOLINTEND(readability-identifier-naming)

@@ -32,6 +32,7 @@ enum fault_call {
     FAULT_MMAP,
     FAULT_OPEN,
     FAULT_FORK,
+    FAULT_GETRANDOM,
     FAULT_CALL_COUNT,
 };
 

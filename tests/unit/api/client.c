@@ -154,6 +154,16 @@ char *reply_field(const struct reply *reply, const char *name)
     return strndup(field, strcspn(field, "\r"));
 }
 
+void client_read_all(int fd, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t n = 0;
+
+    while (used + 1 < size && (n = recv(fd, text + used, size - 1 - used, 0)) > 0)
+        used += (size_t)n;
+    text[used] = '\0';
+}
+
 bool client_is_closed(int fd)
 {
     char rest[4096];

@@ -39,6 +39,8 @@ void client_send(int fd, const char *bytes, size_t length);
 void client_text(int fd, const char *text);
 /** Reads one answer. */
 struct reply client_read(int fd, bool is_head);
+/** Reads until the other side closes, into text. */
+void client_read_all(int fd, char *text, size_t size);
 /** Whether the other side has closed, waiting for it. */
 bool client_is_closed(int fd);
 

@@ -379,6 +379,22 @@ void engine_configuration(struct engine *engine, struct engine_configuration *re
     *ret_configuration = (struct engine_configuration){.loaded_at_ms = engine->config.loaded_at_ms};
 }
 
+/* The configuration of this engine is changed by fake_config alone. */
+int engine_reload(struct engine *engine, const struct config *config,
+                  struct config_changes *ret_changes, struct error *reterr)
+{
+    (void)engine;
+    (void)config;
+    memset(ret_changes, 0, sizeof(*ret_changes));
+    return error_set(reterr, -ENOMEM, "this engine takes no other configuration");
+}
+
+void engine_reload_refused(struct engine *engine, const char *why)
+{
+    (void)engine;
+    (void)why;
+}
+
 int engine_submit(struct engine *engine, struct store_op *op)
 {
     rn_mutex_lock(&engine->mu);

@@ -16,16 +16,64 @@ static void a_port_of_80_may_be_left_out(void **state)
 
     (void)state;
     framing_hosts(&hosts, "127.0.0.1", 80);
-    assert_true(framing_origin(&head, &hosts));
+    assert_true(framing_host(&head, &hosts, NULL));
     framing_hosts(&hosts, "127.0.0.1", 8080);
-    assert_false(framing_origin(&head, &hosts));
+    assert_false(framing_host(&head, &hosts, NULL));
     assert_int_equal(head.problem, PROBLEM_FORBIDDEN);
 
     head = (struct head){.host = "[fe80::1]:81"};
     framing_hosts(&hosts, "fe80::1", 81);
-    assert_true(framing_origin(&head, &hosts));
+    assert_true(framing_host(&head, &hosts, NULL));
     head = (struct head){.host = NULL};
-    assert_false(framing_origin(&head, &hosts));
+    assert_false(framing_host(&head, &hosts, NULL));
+}
+
+static void an_address_that_stands_for_all_is_no_name(void **state)
+{
+    static const char *const wildcards[][2] = {{"0.0.0.0", "0.0.0.0:81"}, {"::", "[::]:81"}};
+    struct framing_hosts hosts;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        framing_hosts(&hosts, wildcards[i][0], 81);
+        struct head head = {.host = wildcards[i][1]};
+        assert_false(framing_host(&head, &hosts, NULL));
+        head = (struct head){.host = "127.0.0.1:81"};
+        assert_true(framing_host(&head, &hosts, NULL));
+    }
+}
+
+static void further_hosts_are_names_as_they_stand_there(void **state)
+{
+    static char one[] = "runnel.example.org";
+    static char two[] = "10.0.0.5:7733";
+    static char *const further[] = {one, two, NULL};
+    static const struct {
+        const char *host;
+        bool is_known;
+    } rows[] = {{"runnel.example.org", true},
+                {"RUNNEL.example.ORG", true},
+                {"10.0.0.5:7733", true},
+                {"runnel.example.org:7733", false},
+                {"runnel.example.org.", false},
+                {"runnel.example.orga", false},
+                {"x.runnel.example.org", false},
+                {"runnel.example.or", false},
+                {"10.0.0.5", false},
+                {"10.0.0.5:77330", false},
+                {"runnel.example.org:", false},
+                {"runnel.example.org evil", false},
+                {"runnel.example.org,evil", false},
+                {"", false}};
+    struct framing_hosts hosts;
+
+    (void)state;
+    framing_hosts(&hosts, "127.0.0.1", 7733);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct head head = {.host = rows[i].host};
+        if (framing_host(&head, &hosts, further) != rows[i].is_known)
+            fail_msg("%s", rows[i].host);
+    }
 }
 
 static void the_first_fault_of_a_header_counts(void **state)
@@ -150,6 +198,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_port_of_80_may_be_left_out),
+        cmocka_unit_test(an_address_that_stands_for_all_is_no_name),
+        cmocka_unit_test(further_hosts_are_names_as_they_stand_there),
         cmocka_unit_test(the_first_fault_of_a_header_counts),
         cmocka_unit_test(a_length_beyond_all_bounds_is_a_length),
         cmocka_unit_test(a_cursor_goes_with_its_filters),

@@ -14,17 +14,6 @@
 
 #define JSON "Content-Type: application/json\r\n"
 
-/* Reads until the other side closes. */
-static void read_all(int fd, char *text, size_t size)
-{
-    size_t used = 0;
-    ssize_t n = 0;
-
-    while (used + 1 < size && (n = recv(fd, text + used, size - 1 - used, 0)) > 0)
-        used += (size_t)n;
-    text[used] = '\0';
-}
-
 static json_int_t open_connections(struct rig *rig)
 {
     struct reply reply = request(rig, "GET", "/v1/stats", NULL, NULL);
@@ -272,7 +261,7 @@ static void each_failed_allocation_is_an_answer_or_an_end(void **state)
 
             fault_fail_malloc(nth);
             client_text(fd, text);
-            read_all(fd, reply, sizeof(reply));
+            client_read_all(fd, reply, sizeof(reply));
             bool reached = fault_reached();
             (void)close(fd);
 

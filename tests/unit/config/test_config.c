@@ -562,12 +562,17 @@ static void load_survives_every_failed_allocation(void **state)
     char right[8192];
     const char *secrets = files_write("secrets.env", "TOKEN=x\n", 0600);
     snprintf(right, sizeof(right),
-             "@include \"part.conf\"\nlisten = \"localhost:1\"; drain_timeout = \"1h\";\nqueue: { "
+             "@include \"part.conf\"\nlisten = \"localhost:1\"; drain_timeout = \"1h\"; hosts = "
+             "[\"a.example\"]; token_file = \"tokens\";\nqueue: { "
              "default: {}; }; "
              "kind: { a: { command = [\"/bin/true\"]; directory = \"/\"; env = { A = \"1\"; }; "
              "env_file = \"%s\"; }; };",
              secrets);
     files_write("part.conf", "max_waiting = 3;\n", 0644);
+    files_write("tokens",
+                "a sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "
+                "scope=read queue=default kind=a\n",
+                0600);
 
     const char *const texts[] = {text, right};
     static const int results[] = {-EINVAL, 0};

@@ -1,0 +1,144 @@
+/* Who may call: the settings that say so, and the one rule over them and the listening address. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/internal.h"
+
+enum { HOSTS_MAX = 16, HOST_BYTES_MAX = 255 };
+
+void access_set_token_file(struct loader *loader, const struct setting *setting,
+                           const struct value *value, void *object)
+{
+    struct config *config = object;
+    const char *text = settings_string(loader, setting, value, "the path of a file");
+    char path[PATH_MAX];
+
+    if (text == NULL)
+        return;
+    if (text[0] == '\0' || text[strlen(text) - 1] == '/') {
+        fault_value(loader, setting, value, "must be the path of a file, not \"%.60s\"", text);
+        return;
+    }
+    if (!secret_path(loader, text, path)) {
+        fault_value(loader, setting, value,
+                    "is too long a path, or its folder does not exist: \"%.60s\"", text);
+        return;
+    }
+    free(config->token_file);
+    config->token_file = loader_strdup(loader, path);
+}
+
+/* ---- hosts ---- */
+
+/* Whether the length bytes are an address in brackets. */
+static bool is_v6(const char *text, size_t length)
+{
+    char address[INET6_ADDRSTRLEN];
+    struct in6_addr six;
+
+    if (length < 4 || length - 2 >= sizeof(address) || text[0] != '[' || text[length - 1] != ']')
+        return false;
+    memcpy(address, text + 1, length - 2);
+    address[length - 2] = '\0';
+    return inet_pton(AF_INET6, address, &six) == 1;
+}
+
+/* A name or an address, with a port or without: RFC 9110, 7.2, less what no client sends. */
+static bool is_host(const char *text)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    const char *bracket = strrchr(text, ']');
+    const char *colon = strrchr(bracket != NULL ? bracket : text, ':');
+    size_t length = colon != NULL ? (size_t)(colon - text) : strlen(text);
+    uint64_t port = 0;
+
+    if (length == 0 || strlen(text) > HOST_BYTES_MAX)
+        return false;
+    if (colon != NULL && (colon[1] == '0' || units_unsigned(colon + 1, UINT16_MAX, &port) < 0))
+        return false;
+    return is_v6(text, length) || strspn(text, letters) == length;
+}
+
+/* Takes one into a list that has room for it. */
+static void add_host(struct loader *loader, const struct setting *setting,
+                     const struct value *value, struct config *config, size_t *count)
+{
+    const char *text = settings_string(loader, setting, value, "a list of texts");
+
+    if (text == NULL)
+        return;
+    if (!is_host(text)) {
+        fault_value(loader, setting, value,
+                    "must be names such as \"runnel.example.org\" or \"10.0.0.5:7733\", not "
+                    "\"%.60s\"",
+                    text);
+        return;
+    }
+    config->hosts[*count] = loader_strdup(loader, text);
+    *count += config->hosts[*count] != NULL;
+}
+
+void access_set_hosts(struct loader *loader, const struct setting *setting,
+                      const struct value *value, void *object)
+{
+    struct config *config = object;
+    const config_setting_t *list = value->setting;
+    int type = list != NULL ? config_setting_type(list) : CONFIG_TYPE_NONE;
+    bool is_list = type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST;
+    int count = is_list ? config_setting_length(list) : 1; // -o has one
+    size_t used = 0;
+
+    if ((list != NULL && !is_list) || count > HOSTS_MAX) {
+        fault_value(loader, setting, value,
+                    "must be a list of at most %d names such as [\"runnel.example.org\"]",
+                    HOSTS_MAX);
+        return;
+    }
+    for (char **host = config->hosts; host != NULL && *host != NULL; host++)
+        free(*host);
+    free(config->hosts);
+    config->hosts = loader_calloc(loader, (size_t)count, sizeof(*config->hosts));
+    for (int i = 0; i < count && config->hosts != NULL; i++) {
+        const struct value element = {
+            .setting = is_list ? config_setting_get_elem(list, (unsigned)i) : NULL,
+            .text = value->text};
+        add_host(loader, setting, &element, config, &used);
+    }
+}
+
+/* ---- the rule ---- */
+
+/* A fault of the listening address, where it was given: by -o, which comes last, or in the file. */
+static void fault_of_listen(struct loader *loader, const config_setting_t *root, const char *what)
+{
+    const config_setting_t *at = config_setting_get_member(root, "listen");
+
+    for (const char *const *override = loader->options->overrides;
+         override != NULL && *override != NULL; override++)
+        if (strncmp(*override, "listen=", sizeof("listen=") - 1) == 0)
+            at = NULL;
+    if (at != NULL)
+        fault_at(loader, at, "listen %s %s", loader->config->listen_text, what);
+    else
+        fault_add(loader, "-o", 0, "listen %s %s", loader->config->listen_text, what);
+}
+
+void access_check(struct loader *loader, const config_setting_t *root)
+{
+    const struct config *config = loader->config;
+
+    if (config->listen_is_loopback)
+        return;
+    if (config->token_file == NULL)
+        fault_of_listen(loader, root,
+                        "can be reached from other machines, and without tokens everybody there "
+                        "could run tasks: set token_file (runneld --new-token makes tokens), or "
+                        "listen on 127.0.0.1");
+    else if (!config->behind_proxy)
+        fault_of_listen(loader, root,
+                        "can be reached from other machines, and tokens would travel in the clear: "
+                        "set behind_proxy = true where a proxy does the TLS, or listen on "
+                        "127.0.0.1");
+}
