@@ -34,6 +34,7 @@ CFLAGS := $(if $(SAN),-O1 -g,-O2 -g)
 PREFIX := /usr/local
 DESTDIR :=
 unit_folder := /lib/systemd/system
+examples_folder = $(PREFIX)/share/runnel/systemd
 users_folder := /usr/lib/sysusers.d
 
 warnings := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Werror
@@ -88,7 +89,7 @@ package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
     $(if $(filter check check-unit check-examples check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
     $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench) \
     $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate model,$(MAKECMDGOALS)),check) \
-    $(if $(filter docs,$(MAKECMDGOALS)),docs)
+    $(if $(filter docs,$(MAKECMDGOALS)),docs) $(if $(filter check-system,$(MAKECMDGOALS)),system)
 
 .PHONY: packages
 packages:
@@ -240,6 +241,11 @@ check-integration: $(call chosen,$(integration_tests)) $(daemons) ## the integra
 check-long: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests with many more rounds
 	@RUNNEL_LONG=1 TEST_TIMEOUT=3600 $(run_tests) $(call chosen,$(integration_tests))
 
+# The script in there installs the same build: with the same variables, and nothing left to compile. 77: no systemd can be booted.
+.PHONY: check-system
+check-system: all ## the installed service under a systemd of its own, as root: tests/system/
+	@tests/system/boot.sh -- /opt/source/tests/system/check.sh '$(TESTS)' $(MAKEOVERRIDES)
+
 valgrind: $(call chosen,$(unit_tests) $(example_tests)) ## the unit tests and the examples under valgrind
 	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests) $(example_tests))
 
@@ -329,11 +335,15 @@ install-lib: lib ## the library alone: headers, librunnel.a, librunnel.so and ru
 	@# What is in a folder of the system is found by programs when its cache says so.
 	@if test -z '$(DESTDIR)' && test -w /etc/ld.so.cache; then ldconfig; fi
 
-install: $(products) install-lib ## runneld, the library, unit and sample configuration, below DESTDIR, in PREFIX (/usr/local)
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel'
+install: $(products) install-lib ## runneld, the library, units and sample configuration, below DESTDIR, in PREFIX (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel' \
+	    '$(DESTDIR)$(examples_folder)/examples'
 	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/runneld.service > '$(DESTDIR)$(unit_folder)/runneld.service'
 	chmod 644 '$(DESTDIR)$(unit_folder)/runneld.service'
+	install -m 644 systemd/runneld.socket '$(DESTDIR)$(unit_folder)/runneld.socket'
+	install -m 644 systemd/strict.conf '$(DESTDIR)$(examples_folder)/strict.conf'
+	install -m 644 systemd/examples/*.conf '$(DESTDIR)$(examples_folder)/examples/'
 	install -m 644 systemd/runnel.sysusers '$(DESTDIR)$(users_folder)/runnel.conf'
 	test -e '$(DESTDIR)/etc/runnel/runneld.conf' || install -m 644 config/runneld.conf '$(DESTDIR)/etc/runnel/runneld.conf'
 	@if test -z '$(DESTDIR)'; then \
@@ -346,8 +356,10 @@ uninstall: ## what install and install-lib put there, but neither configuration,
 	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(PREFIX)/lib/librunnel.a' '$(DESTDIR)$(PREFIX)/lib/librunnel.so' \
 	    '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0' '$(DESTDIR)$(PREFIX)/lib/librunnel.so.$(VERSION)' \
 	    '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc' \
-	    '$(DESTDIR)$(unit_folder)/runneld.service' '$(DESTDIR)$(users_folder)/runnel.conf'
-	rm -rf '$(DESTDIR)$(PREFIX)/include/runnel'
+	    '$(DESTDIR)$(unit_folder)/runneld.service' '$(DESTDIR)$(unit_folder)/runneld.socket' '$(DESTDIR)$(users_folder)/runnel.conf'
+	rm -rf '$(DESTDIR)$(PREFIX)/include/runnel' '$(DESTDIR)$(examples_folder)'
+	@if test -d '$(DESTDIR)$(PREFIX)/share/runnel'; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)/share/runnel'; fi
+	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then systemctl daemon-reload; fi
 
 .PHONY: clean
 clean: ## removes all that was built, and the store and log of make run

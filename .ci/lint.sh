@@ -70,6 +70,7 @@ step format clang-format --dry-run -Werror "${sources[@]}" ${headers[@]+"${heade
 step includes awk -f .ci/includes.awk "${sources[@]}" ${headers[@]+"${headers[@]}"}
 step banned awk -f .ci/banned.awk "${sources[@]}" ${headers[@]+"${headers[@]}"}
 step docstrings awk -f .ci/docstrings.awk lib/include/runnel/*.h
+step units .ci/units.sh
 step thread-safety check_threads
 # Product code alone: cppcheck does not know that cmocka's assertions end a test, and goes on behind them.
 products=()

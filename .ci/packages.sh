@@ -1,12 +1,13 @@
 #!/bin/bash
-# Installs the Debian packages that a target needs: .ci/packages.sh run|check|lint|coverage|docs|bench|bench-lib
+# Installs the Debian packages that a target needs: .ci/packages.sh run|check|system|lint|coverage|docs|bench|bench-lib
 #
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
 
 run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
 check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg procps g++ pkg-config"
-lint="$check clang clang-19 clang-format clang-tidy cppcheck"
+system="$run systemd util-linux iproute2 procps python3"
+lint="$check clang clang-19 clang-format clang-tidy cppcheck systemd"
 coverage="$check gcovr"
 docs='doxygen'
 bench="$run libcurl4-openssl-dev beanstalkd redis-server postgresql postgresql-contrib"
@@ -15,13 +16,14 @@ bench_lib='golang-go golang-golang-x-time-dev'
 case ${1-} in
 run) wanted=$run ;;
 check) wanted=$check ;;
+system) wanted=$system ;;
 lint) wanted=$lint ;;
 coverage) wanted=$coverage ;;
 docs) wanted=$docs ;;
 bench) wanted=$bench ;;
 bench-lib) wanted=$bench_lib ;;
 *)
-    echo "usage: $0 run|check|lint|coverage|docs|bench|bench-lib" >&2
+    echo "usage: $0 run|check|system|lint|coverage|docs|bench|bench-lib" >&2
     exit 64
     ;;
 esac

@@ -14,13 +14,15 @@
 #include "api/server.h"
 #include "care.h"
 #include "observe/notify.h"
+#include "observe/sandbox.h"
 #include "options.h"
 #include "reload.h"
 #include "watch.h"
 
 enum { EXIT_SYSTEM = EX_OSERR, EXIT_LOCKED = EX_CANTCREAT };
 
-/* Every signal is blocked before the first thread is there, and read from a descriptor. */
+/* Every signal but SIGABRT is blocked before the first thread is there, and read from a descriptor.
+ */
 static int make_signal_fd(void)
 {
     sigset_t signals;
@@ -28,6 +30,7 @@ static int make_signal_fd(void)
 
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigfillset(&signals);
+    (void)sigdelset(&signals, SIGABRT); // systemd's watchdog ends a daemon that hangs with it
     (void)sigprocmask(SIG_SETMASK, &signals, NULL);
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
@@ -312,6 +315,7 @@ int main(int argc, char **argv)
     else {
         log_init(config->log_level);
         log_format_set(config->log_format);
+        sandbox_start();
         code = serve(config, &config_options, begun);
     }
     config_unref(config);

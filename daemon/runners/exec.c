@@ -23,6 +23,7 @@
 
 #include "config/units.h"
 #include "observe/log.h"
+#include "observe/sandbox.h"
 #include "runners/output.h"
 #include "runners/process.h"
 #include "runners/template.h"
@@ -34,7 +35,6 @@ enum {
     EXIT_NOT_FOUND = 127,
 };
 
-static const char sandbox_hint[] = "the service's sandbox may be the cause";
 static const rn_duration remove_limit = 5 * RN_SECOND;
 static const rn_duration remove_limit_stopped = 500 * RN_MILLISECOND; // somebody waits, in a drain
 
@@ -218,6 +218,12 @@ static const char *error_text(int error)
     return text != NULL ? text : "unknown error";
 }
 
+/* What to add where a sandbox forbids something; NULL: there is none. */
+static const char *sandbox_hint(void)
+{
+    return sandbox_forbids()[0] != '\0' ? "the service's sandbox may be the cause" : NULL;
+}
+
 static void fail_not_started(const struct config_kind *kind, const char *directory,
                              const struct process_end *end, struct outcome *outcome)
 {
@@ -226,7 +232,7 @@ static void fail_not_started(const struct config_kind *kind, const char *directo
     bool retryable = is_retryable(kind, end) || is_shortage(end->error);
 
     if (end->error == -EACCES || end->error == -EPERM || end->error == -EROFS)
-        hint = sandbox_hint;
+        hint = sandbox_hint();
     if (end->step == PROCESS_STEP_PROGRAM) {
         if (end->error == -ENOENT && access(program, F_OK) == 0)
             hint = "it is there, but the interpreter that it names is not";
@@ -254,19 +260,21 @@ static void fail_stopped(const struct process_end *end, bool retryable, struct o
 static void fail_signal(int signal, bool retryable, struct outcome *outcome)
 {
     const char *name = sigabbrev_np(signal);
-    bool sandbox = signal == SIGSYS || signal == SIGTRAP;
+    const char *hint = signal == SIGSYS || signal == SIGTRAP ? sandbox_hint() : NULL;
 
     outcome_fail(outcome, "signal", retryable, "ended by signal %d%s%s%s%s", signal,
-                 name != NULL ? " SIG" : "", name != NULL ? name : "", sandbox ? "; " : "",
-                 sandbox ? sandbox_hint : "");
+                 name != NULL ? " SIG" : "", name != NULL ? name : "", hint != NULL ? "; " : "",
+                 hint != NULL ? hint : "");
 }
 
 static void fail_exit(int code, bool retryable, struct outcome *outcome)
 {
+    const char *hint = sandbox_hint();
+
     if (code == EXIT_NOT_ALLOWED || code == EXIT_NOT_FOUND)
-        outcome_fail(outcome, "exit", retryable, "exit status %d: something %s; %s", code,
+        outcome_fail(outcome, "exit", retryable, "exit status %d: something %s%s%s", code,
                      code == EXIT_NOT_FOUND ? "was not found" : "could not be executed",
-                     sandbox_hint);
+                     hint != NULL ? "; " : "", hint != NULL ? hint : "");
     else
         outcome_fail(outcome, "exit", retryable, "exit status %d", code);
 }

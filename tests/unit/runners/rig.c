@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/filter.h>
 #include <linux/seccomp.h>
+
+#include "filter.h"
+#include "observe/sandbox.h"
 
 static rn_duration read_kill_grace(void *arg)
 {
@@ -190,27 +191,6 @@ void assert_contains(const char *text, const char *part)
         fail_msg("'%s' does not contain '%s'", text != NULL ? text : "(null)", part);
 }
 
-/* What is forbidden to a thread is also forbidden to the processes that it starts, but not to other
- * threads. */
-static bool forbid(const long *calls, int error)
-{
-    struct sock_filter code[2 + 2 * 16];
-    unsigned short length = 0;
-
-    code[length++] =
-        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    for (; *calls >= 0; calls++) {
-        code[length++] =
-            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)*calls, 0, 1);
-        code[length++] = (struct sock_filter)BPF_STMT(
-            BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA));
-    }
-    code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    const struct sock_fprog program = {.len = length, .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 struct restricted {
     const long *calls;
     int error;
@@ -223,7 +203,8 @@ static void *run_restricted(void *arg)
 {
     struct restricted *restricted = arg;
 
-    restricted->forbidden = forbid(restricted->calls, restricted->error);
+    restricted->forbidden = filter_calls(
+        restricted->calls, SECCOMP_RET_ERRNO | ((unsigned)restricted->error & SECCOMP_RET_DATA));
     if (restricted->forbidden)
         restricted->fn(restricted->rig);
     return NULL;
@@ -238,6 +219,27 @@ void rig_with_failing_calls(const long *calls, int error, void (*fn)(struct rig 
     assert_int_equal(pthread_create(&thread, NULL, run_restricted, &restricted), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(restricted.forbidden);
+}
+
+void rig_in_sandbox(const struct rig *rig, bool is_in)
+{
+    char proc[PATH_MAX];
+    char self[PATH_MAX];
+    char status[PATH_MAX];
+
+    (void)snprintf(proc, sizeof(proc), "%s/proc", rig->folder);
+    (void)snprintf(self, sizeof(self), "%s/proc/self", rig->folder);
+    (void)snprintf(status, sizeof(status), "%s/proc/self/status", rig->folder);
+    assert_int_equal(mkdir(proc, 0700), 0);
+    assert_int_equal(mkdir(self, 0700), 0);
+    FILE *file = fopen(status, "we");
+    assert_non_null(file);
+    assert_true(fprintf(file, "NoNewPrivs:\t%d\n", is_in) > 0);
+    assert_int_equal(fclose(file), 0);
+    sandbox_look(rig->folder);
+    assert_int_equal(unlink(status), 0);
+    assert_int_equal(rmdir(self), 0);
+    assert_int_equal(rmdir(proc), 0);
 }
 
 size_t rig_count_descriptors(void)

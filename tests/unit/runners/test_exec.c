@@ -222,9 +222,15 @@ static void what_a_sandbox_may_have_caused_says_so(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
         rig_init_shell(&rig, scripts[i]);
+        rig_in_sandbox(&rig, true);
         rig_run(&rig, "null");
         assert_false(rig.outcome.succeeded);
-        assert_contains(rig.outcome.message, "sandbox");
+        assert_contains(rig.outcome.message, "; the service's sandbox may be the cause");
+        rig_in_sandbox(&rig, false);
+        rig_run(&rig, "null");
+        assert_false(rig.outcome.succeeded);
+        assert_null(strstr(rig.outcome.message, "sandbox"));
+        assert_null(strstr(rig.outcome.message, ";"));
         rig_fini(&rig);
     }
 }
@@ -281,8 +287,12 @@ static void what_keeps_a_program_from_starting_is_told_in_words(void **state)
     rig_init_command(&rig, (const char *const[]){"/etc/passwd", NULL});
     rig_run(&rig, "null");
     rig_assert_failed(&rig, "not-started");
-    assert_contains(rig.outcome.message, "'/etc/passwd': Permission denied");
-    assert_contains(rig.outcome.message, "sandbox");
+    assert_string_equal(rig.outcome.message, "cannot start '/etc/passwd': Permission denied");
+    rig_in_sandbox(&rig, true);
+    rig_run(&rig, "null");
+    assert_string_equal(rig.outcome.message, "cannot start '/etc/passwd': Permission denied (the "
+                                             "service's sandbox may be the cause)");
+    rig_in_sandbox(&rig, false);
     rig_fini(&rig);
 
     rig_init_command(&rig, (const char *const[]){"/bin/true", NULL});

@@ -591,7 +591,9 @@ static void a_failed_system_call_is_a_failed_start(void **state)
             continue; // its own execve does not come back
         struct rig rig;
         rig_init_command(&rig, (const char *const[]){"/bin/true", NULL});
+        rig_in_sandbox(&rig, true);
         rig_with_failing_calls(rows[i], EPERM, run_it, &rig);
+        rig_in_sandbox(&rig, false);
         rig_assert_failed(&rig, "not-started");
         assert_contains(rig.outcome.message, "Operation not permitted");
         assert_contains(rig.outcome.message, "sandbox");
