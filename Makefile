@@ -66,7 +66,7 @@ below_api := $(BUILD)/api.a $(below_engine)
 
 libs_lib := -lm
 libs_observe := -lsystemd $(libs_lib)
-libs_config := -lconfig -lnettle $(libs_observe)
+libs_config := -lconfig -lgnutls -lnettle $(libs_observe)
 libs_store := -lsqlite3 -ljansson -lnettle $(libs_config)
 libs_runners := $(libs_store)
 libs_engine := $(libs_runners)
@@ -163,7 +163,8 @@ examples: $(examples) ## the library's example programs, in build/lib/examples/
 # Tests. A unit test is one program, linked with its layer's archive and those below. Files beside it that are not named
 # test_* are helpers, linked into every test of that folder.
 
-wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork statfs getrandom
+wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork statfs getrandom \
+    socket bind listen fchmod chmod chown flock accept4
 wrap := $(wrapped:%=-Wl,--wrap=%)
 unit_support := $(call objects_of,tests/unit/*.c)
 

@@ -4,8 +4,8 @@
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
 
-run='gcc libc6-dev libmicrohttpd-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
-check="$run libcmocka-dev libcurl4-openssl-dev strace valgrind libc6-dbg procps g++ pkg-config"
+run='gcc libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
+check="$run libcmocka-dev libcurl4-openssl-dev strace openssl valgrind libc6-dbg procps g++ pkg-config"
 system="$run systemd util-linux iproute2 procps python3"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck systemd"
 coverage="$check gcovr"

@@ -137,14 +137,11 @@ static bool drain(struct engine *engine, int signal_fd, struct watch *watch)
 static void log_ready(struct engine *engine, struct server *server, rn_time begun)
 {
     const struct config *config = engine_config_ref(engine);
-    char listen[96];
-    bool is_v6 = false;
+    char listen[2048];
 
-    for (const char *c = config->listen_host; *c != '\0'; c++)
-        is_v6 = is_v6 || *c == ':';
-    (void)snprintf(listen, sizeof(listen), is_v6 ? "[%s]:%u" : "%s:%u", config->listen_host,
-                   (unsigned)server_port(server));
+    server_addresses(server, listen, sizeof(listen));
     log_event(LOG_LEVEL_NOTICE, "ready", LOG_TEXT("listen", listen),
+              LOG_TEXT("tls", config->certificate != NULL ? "on" : "off"),
               LOG_TEXT("store", config->store), LOG_UINT("waiting", figures(engine).backlog),
               LOG_UINT("kinds", config->kind_count), LOG_UINT("queues", config->queue_count),
               LOG_INT("took_ms", (rn_now() - begun) / RN_MILLISECOND));
@@ -195,10 +192,13 @@ static int serve(const struct config *config, const struct config_options *optio
 {
     struct engine *engine = NULL;
     struct server *server = NULL;
+    struct server_sockets sockets;
     struct error error = {0};
     struct reload reload;
     struct watch watch;
 
+    if (server_sockets_take(config, &sockets, &error) < 0)
+        return failed(&error);
     int signal_fd = make_signal_fd();
     if (signal_fd < 0) {
         (void)error_set(&error, -errno, "cannot read signals: %s", rn_strerror(-errno));
@@ -206,9 +206,14 @@ static int serve(const struct config *config, const struct config_options *optio
     }
     int r = engine_new(config, &engine, &error);
     if (r == 0)
-        r = server_start(engine, &server, &error);
+        r = server_start(engine, &sockets, &server, &error);
     if (r == 0)
         r = engine_start(engine, &error);
+    if (r == 0) {
+        r = server_ready(server);
+        if (r < 0)
+            (void)error_set(&error, r, "cannot watch a socket: %s", rn_strerror(r));
+    }
     if (r == 0) {
         watch_init(&watch, engine, server);
         r = reload_init(&reload, options, engine, &watch);

@@ -326,7 +326,8 @@ bool access_allows(struct request *request)
 
     if (request->route != NULL && request->route->access == ACCESS_PUBLIC)
         return true;
-    if (config->token_file == NULL || (request->connection->is_unix && authorization == NULL))
+    if (config->token_file == NULL ||
+        (request->connection->listener->is_unix && authorization == NULL))
         return true;
     request->token = access_find(config->tokens, config->token_count, authorization, &compared);
     if (request->token == NULL) {

@@ -1,6 +1,6 @@
 /* JSON bodies. jansson is strict by itself; beyond it are refused a NUL (which it takes for the end
- * of what stands before it), more than 32 levels, and trees that take more memory than requests
- * may: of [{},{},…] a tree is eighty times as large as its text. */
+ * of what stands before it), more than max_json_depth levels, and trees that take more memory than
+ * requests may: of [{},{},…] a tree is eighty times as large as its text. */
 #include "api/body.h"
 
 #include <stdio.h>
@@ -47,6 +47,15 @@ static int bad_at(struct body_fault *fault, size_t offset, const char *text)
     return -EBADMSG;
 }
 
+int body_too_deep(const struct request *request, size_t offset, struct body_fault *ret_fault)
+{
+    ret_fault->offset = offset;
+    (void)snprintf(ret_fault->text, sizeof(ret_fault->text),
+                   "nested too deeply, at most %u levels are allowed (max_json_depth)",
+                   request->limits->max_json_depth);
+    return -EBADMSG;
+}
+
 int body_parse(struct request *request, const struct body_text *place, struct body_value *ret_value,
                struct body_fault *ret_fault)
 {
@@ -62,7 +71,7 @@ int body_parse(struct request *request, const struct body_text *place, struct bo
     if (nul != NULL)
         return bad_at(ret_fault, (size_t)(nul - text), "a NUL byte");
     if (scan_value(text, to, from, place->depth_max, &scan) < 0)
-        return bad_at(ret_fault, scan.end, "nested too deeply, at most 32 levels are allowed");
+        return body_too_deep(request, scan.end, ret_fault);
     if (scan.begin == to)
         return bad_at(ret_fault, to, "a JSON value expected, there is nothing");
     const size_t charge = charge_of(&scan);
@@ -113,8 +122,9 @@ void body_problem(struct request *request, const char *text, const struct body_f
 
 json_t *body_object(struct request *request, enum problem problem)
 {
-    const struct body_text place = {
-        .text = request->body.bytes, .to = request->body.length, .depth_max = SCAN_DEPTH_MAX};
+    const struct body_text place = {.text = request->body.bytes,
+                                    .to = request->body.length,
+                                    .depth_max = request->limits->max_json_depth};
     struct body_value body = {.value = NULL};
     struct body_fault fault = {.offset = 0};
     int r = 0;

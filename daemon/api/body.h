@@ -36,6 +36,8 @@ struct body_text {
  */
 int body_parse(struct request *request, const struct body_text *place, struct body_value *ret_value,
                struct body_fault *ret_fault) RN_MUST_CHECK;
+/** Fills ret_fault for a value that is nested too deeply; returns -EBADMSG. */
+int body_too_deep(const struct request *request, size_t offset, struct body_fault *ret_fault);
 /** Frees the value and gives back its charge. */
 void body_done(struct request *request, struct body_value *value);
 

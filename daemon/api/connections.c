@@ -2,8 +2,8 @@
  *
  * A connection is in the table exactly between libmicrohttpd's STARTED and CLOSED, so a descriptor
  * that is shut down under the table's lock is still that connection's: libmicrohttpd closes it only
- * after CLOSED. Deadlines are atomics: the HTTP thread sets them without the lock, the reaper looks
- * at all of them twice a second.
+ * after CLOSED. Deadlines are atomics: HTTP threads set them without the lock, the reaper looks at
+ * all of them twice a second.
  *
  * A suspended connection is watched by an epoll set of ours (EPOLLRDHUP, once): a client that has
  * left, or has closed its half, gives its wait back (libmicrohttpd closes such a connection when it
@@ -12,6 +12,7 @@
 #include "api/connections.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,24 +21,30 @@
 
 #include <utlist.h>
 
+#include "api/accept.h"
 #include "api/request.h"
+#include "config/units.h"
 
-enum { TICK_MS = 500, EVENTS_MAX = 64, LINGER_READS_MAX = 16, LINGER_READ_BYTES = 16 << 10 };
+enum { EVENTS_MAX = 64, LINGER_READS_MAX = 16, LINGER_READ_BYTES = 16 << 10 };
+#define TICK (500 * RN_MILLISECOND)
 #define LINGER_TIMEOUT (2 * RN_SECOND)
 static const uint64_t lingering_mark =
-    UINT64_C(1) << 63; // with the index; else the event's data is a serial, 0: wake_fd
+    UINT64_C(1) << 63; // with the index; so accept_mark; else the data is a serial, 0: wake_fd
 
 static void close_lingering_locked(struct connections *connections, struct lingering *lingering)
     RN_REQUIRES(&connections->mu);
 
-int connections_init(struct connections *connections)
+int connections_init(struct connections *connections, unsigned limit)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = 0};
 
+    connections->limit = limit;
     rn_mutex_init(&connections->mu, 15);
+    rn_cond_init(&connections->changed);
     rn_mutex_lock(&connections->mu);
     for (size_t i = 0; i < LINGERING_MAX; i++)
         connections->lingering[i].fd = -1;
+    connections->accepting.is_closed = true;
     rn_mutex_unlock(&connections->mu);
     connections->wake_fd = -1;
     connections->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -63,6 +70,7 @@ void connections_fini(struct connections *connections)
         (void)close(connections->epoll_fd);
     if (connections->wake_fd >= 0)
         (void)close(connections->wake_fd);
+    rn_cond_fini(&connections->changed);
     rn_mutex_fini(&connections->mu);
 }
 
@@ -133,22 +141,49 @@ void connections_end_waits(struct connections *connections)
     rn_mutex_unlock(&connections->mu);
 }
 
-/* Shuts down what is past its deadline. Returns how long epoll_wait may take. */
-static int reap(struct connections *connections)
+/* 408, for a body that takes too long. */
+static void send_timeout(const struct connection *connection)
 {
-    rn_time now = rn_now();
+    char bytes[4096]; // several times what is needed, so that the buffer never grows
+    char allowed[48];
+    char detail[160];
+    char head[256];
+    struct buffer text = {.bytes = bytes, .capacity = sizeof(bytes)};
+
+    (void)snprintf(
+        detail, sizeof(detail),
+        "the body was not complete after %s (body_timeout), or a stream had no complete line for "
+        "as long",
+        units_duration_text(connection->request.limits->body_timeout, allowed, sizeof(allowed)));
+    problem_begin(&text, PROBLEM_REQUEST_TIMEOUT, detail);
+    problem_end(&text);
+    BUFFER_LITERAL(&text, "\n");
+    RN_ASSERT(text.bytes == bytes && !text.failed);
+    int length = snprintf(head, sizeof(head),
+                          "HTTP/1.1 408 Request Timeout\r\nContent-Type: "
+                          "application/problem+json\r\nCache-Control: no-store\r\n"
+                          "Connection: close\r\nContent-Length: %zu\r\n\r\n",
+                          text.length);
+    // Into an empty send buffer; what does not fit is lost, as it is to a client that does not
+    // read.
+    (void)!send(connection->fd, head, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+    (void)!send(connection->fd, text.bytes, text.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void reap_locked(struct connections *connections, rn_time now) RN_REQUIRES(&connections->mu);
+
+static void reap_locked(struct connections *connections, rn_time now)
+{
     struct connection *connection = NULL;
 
-    rn_mutex_lock(&connections->mu);
     DL_FOREACH (connections->all, connection) {
         if (atomic_load_explicit(&connection->deadline, memory_order_relaxed) > now)
             continue;
         int offered = TURN_OFFERED;
-        const struct buffer *answer = &connection->server->timeout_answer;
         if (atomic_compare_exchange_strong(&connection->turn, &offered, TURN_EXPIRED)) {
             // Its route was found before it was offered, and stays while the turn is ours.
             server_answered(connection->server, &connection->request, MHD_HTTP_REQUEST_TIMEOUT);
-            (void)!send(connection->fd, answer->bytes, answer->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+            send_timeout(connection);
         }
         atomic_store(&connection->is_expired, true);
         // libmicrohttpd reads the end of the connection and closes it.
@@ -160,18 +195,35 @@ static int reap(struct connections *connections)
         if (lingering->fd >= 0 && lingering->until <= now)
             close_lingering_locked(connections, lingering);
     }
-    int timeout = connections->count > 0 || connections->lingering_count > 0 ? TICK_MS : -1;
+}
+
+/* Shuts down what is past its deadline, twice a second. Returns how long epoll_wait may take. */
+static int reap(struct server *server, rn_time *next_tick)
+{
+    struct connections *connections = &server->connections;
+    rn_time now = rn_now();
+
+    rn_mutex_lock(&connections->mu);
+    if (now >= *next_tick) {
+        *next_tick = now + TICK;
+        reap_locked(connections, now);
+        accept_tick_locked(connections, server, now);
+    }
+    bool is_quiet = connections->count == 0 && connections->lingering_count == 0 &&
+                    !accept_is_waiting_locked(connections);
     rn_mutex_unlock(&connections->mu);
-    return timeout;
+    return is_quiet ? -1 : (int)((*next_tick - now) / RN_MILLISECOND) + 1;
 }
 
 int connections_run(rn_context *ctx, void *arg)
 {
-    struct connections *connections = &((struct server *)arg)->connections;
+    struct server *server = arg;
+    struct connections *connections = &server->connections;
     struct epoll_event events[EVENTS_MAX];
+    rn_time next_tick = 0;
 
     while (rn_context_err(ctx) == 0) {
-        int count = epoll_wait(connections->epoll_fd, events, EVENTS_MAX, reap(connections));
+        int count = epoll_wait(connections->epoll_fd, events, EVENTS_MAX, reap(server, &next_tick));
         for (int i = 0; i < count; i++) {
             uint64_t data = events[i].data.u64;
             eventfd_t value = 0;
@@ -179,6 +231,8 @@ int connections_run(rn_context *ctx, void *arg)
                 (void)!eventfd_read(connections->wake_fd, &value);
             else if ((data & lingering_mark) != 0)
                 drain_lingering(connections, (size_t)(data & ~lingering_mark));
+            else if ((data & accept_mark) != 0)
+                accept_ready(server, (size_t)(data & ~accept_mark));
             else
                 hang_up(connections, data);
         }
@@ -186,40 +240,53 @@ int connections_run(rn_context *ctx, void *arg)
     return 0;
 }
 
-static bool is_unix(int fd)
+/* Before the handshake: libmicrohttpd tells of a connection first. */
+static void take_certificate(struct connection *connection)
 {
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    socklen_t length = sizeof(address);
+    struct server *server = connection->server;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 
-    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
-           address.ss_family == AF_UNIX;
+    rn_mutex_lock(&server->mu);
+    connection->certificate = certificate_ref(server->certificate);
+    rn_mutex_unlock(&server->mu);
+    // Without them the handshake fails.
+    if (info != NULL)
+        (void)gnutls_credentials_set((gnutls_session_t)info->tls_session, GNUTLS_CRD_CERTIFICATE,
+                                     certificate_credentials(connection->certificate));
 }
 
-static void connection_started(struct server *server, struct MHD_Connection *mhd,
+static void connection_started(struct listener *listener, struct MHD_Connection *mhd,
                                void **socket_context)
 {
+    struct server *server = listener->server;
     struct connections *connections = &server->connections;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL || info == NULL) {
         free(connection);
-        return; // its requests get the prepared 503
+        connection = NULL; // its requests get the prepared 503
+    } else {
+        connection->server = server;
+        connection->listener = listener;
+        connection->mhd = mhd;
+        connection->fd = info->connect_fd;
+        const struct config *config = engine_config_ref(server->engine);
+        connection_deadline(connection, config->limits.header_timeout);
+        config_unref(config);
+        if (listener->is_tls)
+            take_certificate(connection);
     }
-    connection->server = server;
-    connection->mhd = mhd;
-    connection->fd = info->connect_fd;
-    connection->is_unix = is_unix(connection->fd);
-    connection->serial = ++connections->next_serial;
-    connection_deadline(connection, connection->server->timeouts.head);
 
     rn_mutex_lock(&connections->mu);
-    DL_APPEND(connections->all, connection);
-    bool was_empty = connections->count++ == 0;
+    accept_started_locked(connections);
+    if (connection != NULL) {
+        connection->serial = ++connections->next_serial;
+        DL_APPEND(connections->all, connection);
+    }
     rn_mutex_unlock(&connections->mu);
     *socket_context = connection;
-    if (was_empty)
-        connections_wake(connections);
 }
 
 static void connection_closed(struct server *server, struct connection *connection)
@@ -227,28 +294,33 @@ static void connection_closed(struct server *server, struct connection *connecti
     struct connections *connections = &server->connections;
 
     rn_mutex_lock(&connections->mu);
-    DL_DELETE(connections->all, connection);
-    connections->count--;
+    if (connection != NULL)
+        DL_DELETE(connections->all, connection);
+    accept_ended_locked(connections, server);
     rn_mutex_unlock(&connections->mu);
+    if (connection == NULL)
+        return;
     if (connection->is_watched) // a lingering duplicate would keep it in the set
         (void)epoll_ctl(connections->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
     request_fini(&connection->request);
     buffer_fini(&connection->request.body);
+    certificate_unref(connection->certificate); // its session has gone before
     free(connection);
 }
 
 void connections_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
                         enum MHD_ConnectionNotificationCode code)
 {
-    struct server *server = cls;
+    struct listener *listener = cls;
 
-    if (pulse_owns(&server->pulse, mhd)) {
+    if (pulse_owns(&listener->pulse, mhd)) {
         if (code != MHD_CONNECTION_NOTIFY_STARTED)
-            pulse_closed(&server->pulse);
-    } else if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        connection_started(cls, mhd, socket_context);
-    else if (*socket_context != NULL)
-        connection_closed(cls, *socket_context);
+            pulse_closed(&listener->pulse);
+    } else if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        connection_started(listener, mhd, socket_context);
+    } else {
+        connection_closed(listener->server, *socket_context);
+    }
 }
 
 struct connection *connection_of(struct MHD_Connection *mhd)

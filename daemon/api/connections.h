@@ -1,13 +1,15 @@
 /** \file
- * The connections that are open, their deadlines, and the thread that enforces them and notices
- * clients that leave while their request is suspended (libmicrohttpd does neither).
+ * The connections that are open, their deadlines, and the thread that enforces them, accepts new
+ * ones, and notices clients that leave while their request is suspended (libmicrohttpd does
+ * neither).
  */
 #ifndef API_CONNECTIONS_H
 #define API_CONNECTIONS_H
 
 #include "api/core.h"
 
-int connections_init(struct connections *connections) RN_MUST_CHECK;
+/** limit: of connections at once. */
+int connections_init(struct connections *connections, unsigned limit) RN_MUST_CHECK;
 void connections_fini(struct connections *connections);
 /** The thread; arg is the server. Ends when ctx does and connections_wake was called. */
 int connections_run(rn_context *ctx, void *arg);
@@ -15,7 +17,7 @@ void connections_wake(struct connections *connections);
 /** Resumes every request that waits for the end of a task. */
 void connections_end_waits(struct connections *connections);
 
-/** libmicrohttpd's notification of connections. */
+/** libmicrohttpd's notification of connections; cls is the listener. */
 void connections_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
                         enum MHD_ConnectionNotificationCode code);
 /** NULL: there was no memory for it. */

@@ -1,16 +1,19 @@
 /** \file
  * What the files of the API share: server, connection, request.
  *
- * **Threads.** libmicrohttpd's one thread runs every handler and builds every answer; a request
- * belongs to it. Other threads touch a request in one way only: request_resume, which decides by a
- * compare-and-swap on `waits_for` who of several (a commit, the end of a task, its time, a hang-up,
- * the stop) ends a wait, exactly once. A suspended connection is never closed by libmicrohttpd, so
- * the winner may still use it.
+ * **Threads.** Each listener has a daemon of libmicrohttpd with one thread, which runs every
+ * handler and builds every answer of its connections; a connection and its request belong to that
+ * thread, "its HTTP thread", from STARTED to CLOSED. What connections share is atomic, or stands in
+ * the table of connections under its mutex. One more thread, http-watch, accepts connections for
+ * all listeners and hands them over, and enforces deadlines. Other threads touch a request in one
+ * way only: request_resume, which decides by a compare-and-swap on `waits_for` who of several (a
+ * commit, the end of a task, its time, a hang-up, the stop) ends a wait, exactly once. A suspended
+ * connection is never closed by libmicrohttpd, so the winner may still use it.
  *
  * **Busy.** server->busy counts requests between their first suspension and their answer, and
  * slices of streams in flight. server_stop sets `stopping`, then waits for busy to become 0; a
  * request raises busy before it looks at `stopping`. So no connection is suspended when
- * libmicrohttpd is stopped (it would abort).
+ * libmicrohttpd is stopped (it would abort), whichever listener's it is.
  */
 #ifndef API_CORE_H
 #define API_CORE_H
@@ -22,27 +25,22 @@
 #include <runnel/sync.h>
 
 #include "api/access.h"
-#include "store/buffer.h"
 #include "api/framing.h"
+#include "api/listen.h"
 #include "api/problem.h"
 #include "api/pulse.h"
 #include "api/request_log.h"
 #include "api/server.h"
+#include "config/certificate.h"
+#include "store/buffer.h"
 
 struct request;
 struct route;
 
 enum {
-    TASK_BODY_MAX = 2 << 20,   // bytes of one task or line
-    ARRAY_BODY_MAX = 16 << 20, // of an array
-    ARRAY_TASKS_MAX = 10000,
     SMALL_BODY_MAX = 64 << 10, // of what is no task
-    ARGS_MAX = 1 << 20,
-    BODY_KEPT_MAX = 8 << 10, // a buffer up to this size stays with its connection
+    BODY_KEPT_MAX = 8 << 10,   // a buffer up to this size stays with its connection
 };
-
-#define WAIT_MAX (60 * RN_SECOND)
-enum { CONNECTION_REQUESTS_MAX = 1000 };
 
 /** Query parameters: of each call those of its route's set are allowed. */
 // clang-format off
@@ -91,6 +89,7 @@ struct request {
     _Atomic unsigned status; // of its answer; 0: there is none
     struct request_log log;
 
+    const struct config_limits *limits; // in force since its first line
     const struct route *route;
     struct head head;
     bool is_head;            // HEAD: no body in the answer
@@ -139,20 +138,34 @@ struct request {
 struct connection {
     struct connection *prev, *next; // in the table, covered by connections->mu
     struct server *server;
+    struct listener *listener; // that it came in by
     struct MHD_Connection *mhd;
-    int fd;                   // libmicrohttpd's
-    bool is_unix;             // set once: a unix socket
-    uint64_t serial;          // never used again
-    _Atomic rn_time deadline; // the reaper shuts it down then
-    _Atomic int turn;         // enum connection_turn
-    _Atomic bool is_expired;  // the reaper has shut it down
-    unsigned request_count;   // owned by the HTTP thread
-    bool is_watched;          // owned by the HTTP thread: in the epoll set
+    struct certificate *certificate; // that it began with; NULL: no TLS
+    int fd;                          // libmicrohttpd's
+    uint64_t serial;                 // never used again
+    _Atomic rn_time deadline;        // the reaper shuts it down then
+    _Atomic int turn;                // enum connection_turn
+    _Atomic bool is_expired;         // the reaper has shut it down
+    unsigned request_count;          // owned by its HTTP thread
+    bool is_watched;                 // owned by its HTTP thread: in the epoll set
     struct request request;
 };
 
+/** An address that is listened on, with the daemon of libmicrohttpd for what comes in there. */
+struct listener {
+    struct server *server;
+    struct config_listener address; // with the port in use
+    bool is_unix, is_tls, is_loopback;
+    bool is_passed;              // systemd made it
+    struct listen_socket socket; // owned by the server; http-watch accepts from it
+    struct MHD_Daemon *daemon;
+    struct pulse pulse; // of the daemon's thread
+    struct framing_hosts hosts;
+};
+
 /** Who may write to the socket past libmicrohttpd while a body is being read: one of HTTP thread
- * and reaper. */
+ * and reaper. Over TLS only the HTTP thread, through the session: the reaper closes without an
+ * answer. */
 enum connection_turn {
     TURN_NONE,
     TURN_OFFERED, // the reaper may take it, to answer 408
@@ -176,6 +189,16 @@ struct lingering {
     rn_time until;
 };
 
+/** How connections come in, for accept.c. */
+struct accepting {
+    unsigned pending;      // handed to libmicrohttpd, which has not told of them yet
+    rn_time pending_since; // when the last one was
+    bool is_watching;      // the listening sockets are in the epoll set, and looked at
+    bool is_failing;       // the last accept failed for want of something; that was logged
+    bool is_busy;          // http-watch is between accept and the end of its hand-over
+    bool is_closed;        // not yet, or no more
+};
+
 /** The table of connections and the thread that looks after it. */
 struct connections {
     rn_mutex mu; // rank 15
@@ -183,49 +206,38 @@ struct connections {
     unsigned count RN_GUARDED_BY(mu);
     struct lingering lingering[LINGERING_MAX] RN_GUARDED_BY(mu);
     unsigned lingering_count RN_GUARDED_BY(mu);
-    bool stopped RN_GUARDED_BY(mu);
-    uint64_t next_serial;  // owned by the HTTP thread
-    int epoll_fd, wake_fd; // set once
-};
-
-/** How long each part of a request may take, by the clock and not since the last byte; what is
- * suspended counts for none of them. */
-struct timeouts {
-    _Atomic rn_duration head;   // from the connection, or the first line, to the end of the header
-    _Atomic rn_duration body;   // the body; of a stream each line
-    _Atomic rn_duration answer; // until the client has read it
-    _Atomic rn_duration idle;   // between requests
+    uint64_t next_serial RN_GUARDED_BY(mu);
+    struct accepting accepting RN_GUARDED_BY(mu);
+    rn_cond changed RN_GUARDED_BY(mu); // accepting.is_busy fell
+    unsigned limit;                    // of `count`; set once
+    int epoll_fd, wake_fd;             // set once
 };
 
 struct server {
     struct engine *engine;       // borrowed
     const struct config *config; // a reference of the start's: for what no reload changes
-    struct framing_hosts hosts;  // set once
     struct access access;
-    int listen_fd; // libmicrohttpd's once it runs
-    uint16_t port;
-    struct MHD_Daemon *daemon;
-    struct pulse pulse;             // of the daemon's thread
-    struct MHD_Response *alive;     // the answer to it
+    struct listener listeners[CONFIG_LISTENERS_MAX]; // set once
+    size_t listener_count;
+    struct MHD_Response *alive;     // the answer to a pulse
     struct MHD_Response *no_memory; // 503, for when nothing else can be made
-    struct buffer timeout_answer;   // the whole 408
     rn_group *group;
     struct connections connections;
     int64_t started_at_ms;
-    struct timeouts timeouts; // set once
 
     _Atomic bool stopping;
     _Atomic size_t memory;          // of all requests together, at most config->max_request_memory
     _Atomic unsigned busy;          // see above
     _Atomic unsigned open_requests; // between their header and the end of their answer
     _Atomic uint64_t request_count;
-    struct answer_counts answers[ROUTES_MAX + 1]; // the last one: of requests without a route
-    unsigned waiting;                             // owned by the HTTP thread: requests with wait
-    rn_mutex mu;                                  // rank 16; for `changed` alone
-    rn_cond changed RN_GUARDED_BY(mu);            // busy or open_requests fell, while stopping
+    struct answer_counts answers[ROUTES_MAX + 1];      // the last one: of requests without a route
+    _Atomic unsigned waiting;                          // requests with wait
+    rn_mutex mu;                                       // rank 16
+    struct certificate *certificate RN_GUARDED_BY(mu); // of new connections; NULL: no TLS
+    rn_cond changed RN_GUARDED_BY(mu);                 // busy or open_requests fell, while stopping
 };
 
-/** Takes one from a counter and tells server_stop. On the HTTP thread, which outlives every such
+/** Takes one from a counter and tells server_stop. On an HTTP thread, which outlives every such
  * call. */
 void server_fall(struct server *server, _Atomic unsigned *counter);
 /** Takes one from busy, for a slice of a stream. Threads: any: server_stop goes on only when this

@@ -12,13 +12,7 @@
 #include "config/units.h"
 #include "runners/runner.h"
 
-enum {
-    TAGS_MAX = 32,
-    TAG_BYTES_MAX = 128,
-    STRING_BYTES_MAX = 1024,
-    ATTEMPTS_MAX = 1000,
-    ARGS_FAULTS_MAX = 16
-};
+enum { ATTEMPTS_MAX = 1000, ARGS_FAULTS_MAX = 16 };
 static const int64_t timeout_max_ms = INT64_C(365) * 24 * 3600 * 1000;
 static const int64_t backoff_max_ms = INT64_C(30) * 24 * 3600 * 1000;
 static const int64_t delay_max_ms = INT64_C(36500) * 24 * 3600 * 1000;
@@ -73,16 +67,17 @@ static const size_t field_lengths[FIELD_COUNT] = {
 
 /* ---- values ---- */
 
-/* A string of at most `max` bytes. NULL: the fault was told. */
-static const char *take_string(struct reading *reading, const char *pointer, json_t *value,
-                               size_t max)
+/* A string of at most max_string bytes. NULL: the fault was told. */
+static const char *take_string(struct reading *reading, const char *pointer, json_t *value)
 {
+    const size_t max = reading->fields->limits->max_string;
+
     if (!json_is_string(value)) {
         faults_add(reading->faults, pointer, "must be a string");
         return NULL;
     }
     if (json_string_length(value) > max) {
-        faults_add(reading->faults, pointer, "must have at most %zu bytes", max);
+        faults_add(reading->faults, pointer, "must have at most %zu bytes (max_string)", max);
         return NULL;
     }
     return json_string_value(value);
@@ -122,7 +117,7 @@ static void set_kind(struct reading *reading, json_t *value)
         faults_add(reading->faults, "/kind", "is required");
         return;
     }
-    const char *name = take_string(reading, "/kind", value, STRING_BYTES_MAX);
+    const char *name = take_string(reading, "/kind", value);
     if (name == NULL || !is_for(reading, config_token_has_kind(reading->fields->token, name),
                                 "/kind", "kind", name))
         return;
@@ -139,7 +134,7 @@ static void set_queue(struct reading *reading, json_t *value)
     const char *name = "default";
 
     if (value != NULL) {
-        name = take_string(reading, "/queue", value, STRING_BYTES_MAX);
+        name = take_string(reading, "/queue", value);
         if (name == NULL)
             return;
     } else if (reading->kind == NULL) {
@@ -189,7 +184,7 @@ static void set_delay(struct reading *reading, json_t *value)
 static int64_t take_instant(struct reading *reading, const char *pointer, json_t *value)
 {
     int64_t ms = 0;
-    const char *text = take_string(reading, pointer, value, STRING_BYTES_MAX);
+    const char *text = take_string(reading, pointer, value);
 
     if (text == NULL)
         return 0;
@@ -298,9 +293,9 @@ static void set_backoff(struct reading *reading, json_t *value)
 
 /* Whether a tag can be listed by: no control characters, and no comma, which parts tags in a query.
  */
-static bool is_tag(const char *text, size_t length)
+static bool is_tag(const char *text, size_t length, size_t max)
 {
-    if (length == 0 || length > TAG_BYTES_MAX)
+    if (length == 0 || length > max)
         return false;
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)text[i];
@@ -319,16 +314,20 @@ static void set_tags(struct reading *reading, json_t *value)
 
     if (value == NULL)
         return;
-    if (!json_is_array(value) || json_array_size(value) > TAGS_MAX) {
-        faults_add(reading->faults, "/tags", "must be an array of at most %d strings", TAGS_MAX);
+    const struct config_limits *limits = reading->fields->limits;
+    if (!json_is_array(value) || json_array_size(value) > limits->max_tags) {
+        faults_add(reading->faults, "/tags", "must be an array of at most %u strings (max_tags)",
+                   limits->max_tags);
         return;
     }
     json_array_foreach (value, index, tag) {
-        if (!json_is_string(tag) || !is_tag(json_string_value(tag), json_string_length(tag))) {
+        if (!json_is_string(tag) ||
+            !is_tag(json_string_value(tag), json_string_length(tag), limits->max_tag)) {
             (void)snprintf(pointer, sizeof(pointer), "/tags/%zu", index);
             faults_add(reading->faults, pointer,
-                       "must be a string of 1 to %d bytes without commas and control characters",
-                       TAG_BYTES_MAX);
+                       "must be a string of 1 to %zu bytes (max_tag) without commas and control "
+                       "characters",
+                       limits->max_tag);
             continue;
         }
         buffer_add(&text, index == 0 ? "[" : ",", 1);
@@ -375,9 +374,11 @@ static void keep_args(struct reading *reading, const char *text, const struct sc
     bytes[length] = '\0';
     args->bytes = bytes;
     args->length = length;
-    if (length > ARGS_MAX) {
-        faults_add(reading->faults, "/args", "has %zu bytes, at most 1 MiB (%d bytes) is allowed",
-                   length, ARGS_MAX);
+    const size_t most = reading->fields->limits->max_args;
+    if (length > most) {
+        char size_text[32];
+        faults_add(reading->faults, "/args", "has %zu bytes, at most %s are allowed (max_args)",
+                   length, units_bytes_text(most, size_text, sizeof(size_text)));
         reading->faults->too_large = true;
     }
 }
@@ -544,8 +545,10 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
 
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
 {
-    *fields = (struct fields){
-        .config = request->config, .now_ms = rn_wall_ms(), .token = request->token};
+    *fields = (struct fields){.config = request->config,
+                              .limits = request->limits,
+                              .now_ms = rn_wall_ms(),
+                              .token = request->token};
     trace_of_request(request, fields->traceparent);
     for (unsigned i = 0; i < PARAMETER_COUNT; i++) {
         bool is_field = i != PARAMETER_PRETTY && i != PARAMETER_WAIT;

@@ -15,6 +15,7 @@
 /** What tasks of one request have in common. */
 struct fields {
     const struct config *config; // the request's
+    const struct config_limits *limits;
     int64_t now_ms;
     const struct config_token *token;     // of the request
     json_t *defaults;                     // an object of what the query gives; NULL: nothing

@@ -41,9 +41,10 @@ static bool is_hex(char byte)
 void framing_url(struct head *head, const char *url, size_t length)
 {
     head->bytes += length;
-    if (length > FRAMING_URL_MAX) {
-        fault(head, PROBLEM_URL_TOO_LONG, "the URL has %zu bytes, at most %d are allowed", length,
-              FRAMING_URL_MAX);
+    if (length > head->limits->max_url) {
+        fault(head, PROBLEM_URL_TOO_LONG,
+              "the URL has %zu bytes, at most %zu are allowed (max_url)", length,
+              head->limits->max_url);
         return;
     }
     for (size_t i = 0; i < length; i++) {
@@ -214,14 +215,14 @@ static void check_coding(struct head *head, bool is_old)
 bool framing_check(struct head *head, const char *method, const char *version)
 {
     head->bytes += strlen(method) + strlen(version) + 4;
-    if (head->field_count > FRAMING_FIELDS_MAX)
+    if (head->field_count > head->limits->max_headers)
         fault(head, PROBLEM_HEADERS_TOO_LARGE,
-              "the request has %zu header fields, at most %d are allowed", head->field_count,
-              FRAMING_FIELDS_MAX);
-    if (head->bytes > FRAMING_HEAD_BYTES_MAX)
+              "the request has %zu header fields, at most %u are allowed (max_headers)",
+              head->field_count, head->limits->max_headers);
+    if (head->bytes > head->limits->max_header)
         fault(head, PROBLEM_HEADERS_TOO_LARGE,
-              "first line and header fields have %zu bytes, at most %d are allowed", head->bytes,
-              FRAMING_HEAD_BYTES_MAX);
+              "first line and header fields have %zu bytes, at most %zu are allowed (max_header)",
+              head->bytes, head->limits->max_header);
 
     bool is_old = strcmp(version, "HTTP/1.0") == 0;
     if (!is_old && strcmp(version, "HTTP/1.1") != 0)
@@ -236,7 +237,7 @@ bool framing_check(struct head *head, const char *method, const char *version)
 static void add_host(struct framing_hosts *hosts, const char *name, uint16_t port)
 {
     (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s:%u", name, port);
-    if (port == 80) // which clients leave out
+    if (port == 80 || port == 443) // which clients leave out
         (void)snprintf(hosts->names[hosts->count++], sizeof(hosts->names[0]), "%s", name);
 }
 

@@ -12,17 +12,13 @@
 #include <stdint.h>
 
 #include "api/problem.h"
-
-enum {
-    FRAMING_URL_MAX = 2048,
-    FRAMING_FIELDS_MAX = 64,
-    FRAMING_HEAD_BYTES_MAX = 16384, // first line and fields
-};
+#include "config/config.h"
 
 enum framing_media { MEDIA_NONE, MEDIA_JSON, MEDIA_NDJSON, MEDIA_OTHER };
 
-/** A header as it is gathered. All zero at first; values are borrowed. */
+/** A header as it is gathered. All zero at first but for its limits; values are borrowed. */
 struct head {
+    const struct config_limits *limits; // borrowed
     size_t field_count;
     size_t bytes;
     unsigned seen; // set of the known fields that were there

@@ -24,10 +24,9 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
 /* Whether a web page may have sent it. Nobody finds a unix socket by a name. */
 static bool is_called_rightly(const struct request *request, struct head *head)
 {
-    const struct server *server = request->server;
+    const struct listener *listener = request->connection->listener;
 
-    return (request->connection->is_unix ||
-            framing_host(head, &server->hosts, request->config->hosts)) &&
+    return (listener->is_unix || framing_host(head, &listener->hosts, request->config->hosts)) &&
            framing_origin(head);
 }
 
@@ -111,13 +110,16 @@ static bool check_body(struct request *request)
         return false;
     }
     request->is_stream = media == MEDIA_NDJSON;
-    request->body_limit = route->body == ROUTE_TASKS ? ARRAY_BODY_MAX : SMALL_BODY_MAX;
+    // Of tasks the larger one, until the first character tells what they are.
+    request->body_limit = route->body != ROUTE_TASKS ? SMALL_BODY_MAX
+                          : request->limits->max_array_body > request->limits->max_task_body
+                              ? request->limits->max_array_body
+                              : request->limits->max_task_body;
     if (!request->is_stream && !head->is_chunked && head->body_bytes > request->body_limit) {
+        char most[32];
         request_problem(request, PROBLEM_TOO_LARGE,
-                        "a body of this sort has at most %zu %s, Content-Length says more",
-                        request->body_limit >= 1 << 20 ? request->body_limit >> 20
-                                                       : request->body_limit >> 10,
-                        request->body_limit >= 1 << 20 ? "MiB" : "KiB");
+                        "a body of this sort has at most %s, Content-Length says more",
+                        units_bytes_text(request->body_limit, most, sizeof(most)));
         return false;
     }
     return true;
@@ -200,13 +202,14 @@ static void check_wait(struct query *query)
         r = 0;
     }
     if (r < 0 && r != -ERANGE) {
+        char most[48];
         bad_query(query,
-                  "wait must be a length of time such as 30s (at most 60s count), not '%.80s'",
-                  value);
+                  "wait must be a length of time such as 30s (at most %s count), not '%.80s'",
+                  units_duration_text(request->limits->max_wait, most, sizeof(most)), value);
         return;
     }
-    if (r == -ERANGE || length > WAIT_MAX)
-        length = WAIT_MAX;
+    if (r == -ERANGE || length > request->limits->max_wait)
+        length = request->limits->max_wait;
     if (length > 0)
         request->wait_until = rn_after(length);
 }
@@ -254,13 +257,14 @@ static bool check_waiting(struct request *request)
                         "wait goes with a single task; a stream is answered when it is stored");
         return false;
     }
-    if (server->waiting >= request->config->max_waiting) {
+    unsigned before = atomic_fetch_add(&server->waiting, 1);
+    if (before >= request->config->max_waiting) {
+        atomic_fetch_sub(&server->waiting, 1);
         request_problem(request, PROBLEM_BUSY,
                         "%u requests wait already (max_waiting); ask again without wait",
-                        server->waiting);
+                        request->config->max_waiting);
         return false;
     }
-    server->waiting++;
     request->is_waiting = true;
     return true;
 }
@@ -283,8 +287,9 @@ void gate_begin(struct request *request, const char *url, const char *method, co
         return;
 
     request->phase = REQUEST_BODY;
-    connection_deadline(request->connection, request->server->timeouts.body);
-    if (request->head.has_body)
+    connection_deadline(request->connection, request->limits->body_timeout);
+    // Over TLS the reaper can't answer: the session is its HTTP thread's.
+    if (request->head.has_body && !request->connection->listener->is_tls)
         connection_offer(request->connection);
     if (request->is_stream)
         stream_begin(request);

@@ -77,7 +77,7 @@ static void add_http(struct buffer *text, struct request *request)
     add(text, "connections", connections);
     add(text, "connections_max", server->config->max_connections);
     add(text, "requests", atomic_load(&server->request_count));
-    add(text, "waiting", server->waiting);
+    add(text, "waiting", atomic_load(&server->waiting));
     add(text, "waiting_max", request->config->max_waiting);
     add(text, "memory_bytes", atomic_load(&server->memory));
     add(text, "memory_bytes_max", server->config->max_request_memory);
@@ -165,6 +165,24 @@ static void add_configuration(struct buffer *text, struct request *request)
     BUFFER_LITERAL(text, "]}");
 }
 
+static void add_listeners(struct buffer *text, const struct server *server)
+{
+    char address[128];
+
+    BUFFER_LITERAL(text, ",\"listeners\":[");
+    for (size_t i = 0; i < server->listener_count; i++) {
+        config_listener_text(&server->listeners[i].address, address, sizeof(address));
+        buffer_text(text, i == 0 ? "{\"address\":" : ",{\"address\":");
+        buffer_json_text(text, address);
+        BUFFER_LITERAL(text, ",\"tls\":");
+        buffer_json_bool(text, server->listeners[i].is_tls);
+        BUFFER_LITERAL(text, ",\"passed_in\":");
+        buffer_json_bool(text, server->listeners[i].is_passed);
+        BUFFER_LITERAL(text, "}");
+    }
+    BUFFER_LITERAL(text, "]");
+}
+
 void call_info(struct request *request)
 {
     struct server *server = request->server;
@@ -177,6 +195,7 @@ void call_info(struct request *request)
     add(&text, "pid", (uint64_t)getpid());
     BUFFER_LITERAL(&text, ",\"started_at\":");
     buffer_json_instant(&text, server->started_at_ms);
+    add_listeners(&text, server);
     BUFFER_LITERAL(&text, ",\"kinds\":[");
     const char *comma = "";
     for (size_t i = 0; i < config->kind_count; i++) {

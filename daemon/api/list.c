@@ -238,11 +238,12 @@ static size_t full_piece(const struct request *request, size_t *ret_bytes)
 {
     const struct config *config = request->config;
     size_t memory = request->server->config->max_request_memory;
-    size_t row = ARGS_MAX;
+    const size_t args = request->limits->max_args;
+    size_t row = args;
 
     for (size_t i = 0; i < config->kind_count; i++) {
-        if (ARGS_MAX + config->kinds[i].max_output > row)
-            row = ARGS_MAX + config->kinds[i].max_output;
+        if (args + config->kinds[i].max_output > row)
+            row = args + config->kinds[i].max_output;
     }
     size_t rows = PIECE_BYTES_MAX / row;
     rows = rows == 0 ? 1 : rows > PIECE_ROWS_FULL ? PIECE_ROWS_FULL : rows;
@@ -303,7 +304,8 @@ static void piece_is_read(struct request *request)
     for (size_t i = 0; i < list->row_count; i++) {
         if (list->count++ > 0)
             BUFFER_LITERAL(&list->text, ",");
-        answer_task(&list->text, request, list->rows[i], list->is_full ? TASK_JSON_FULL : TASK_JSON_LIST);
+        answer_task(&list->text, request, list->rows[i],
+                    list->is_full ? TASK_JSON_FULL : TASK_JSON_LIST);
     }
     // The store reads at most a bounded number of rows for a piece: an empty one need not be the
     // end, but the page ends with it.

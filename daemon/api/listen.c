@@ -1,19 +1,35 @@
-/* The listening socket, and who else has its port. */
+/* Listening sockets.
+ *
+ * A unix socket's file is never open to more than its mode says: the socket itself gets mode 0600
+ * before bind(2) (Linux makes the file with it, less the umask), then the file gets its group and
+ * its mode, and only then the socket listens. The umask of the process stays as it is, since other
+ * threads make files.
+ *
+ * Whether a file that is there already is a dead daemon's is told by connect(2): nobody listens
+ * (ECONNREFUSED). Between that answer and the unlink another daemon might bind, so all of it is
+ * done under a lock on the file's folder (flock), which each runneld takes; the removal at the stop
+ * too, and that only while the file is still the one that was made here. */
 #include "api/listen.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
-#include <stdbool.h>
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, SOCKET_BYTES = 64 };
+#include <runnel/clock.h>
+
+#include "api/holder.h"
+
+enum { BACKLOG = 1024, LOCK_PAUSE_MS = 10 };
+#define LOCK_TIMEOUT (2 * RN_SECOND)
 
 static void closep(const int *fd)
 {
@@ -21,120 +37,31 @@ static void closep(const int *fd)
         (void)close(*fd);
 }
 
-/* The n-th word of a line, from 0; cuts the line. NULL: it has fewer. */
-static char *word(char *line, unsigned n)
+static int open_error(int error, const struct config_listener *address, const char *why,
+                      struct error *reterr)
 {
-    char *rest = line;
-    char *part = NULL;
+    char text[sizeof(address->text)];
 
-    for (unsigned i = 0; i <= n; i++) {
-        part = strtok_r(i == 0 ? line : NULL, " \n", &rest);
-        if (part == NULL)
-            return NULL;
-    }
-    return part;
+    config_listener_text(address, text, sizeof(text));
+    return error_set(reterr, error, "cannot listen on %s: %s%s", text, rn_strerror(error), why);
 }
 
-/* The target of a link below /proc/PID/fd that is the socket which listens on a port, from one of
- * the kernel's tables. false: none. */
-static bool listening_socket(const char *table, uint16_t port, char target[SOCKET_BYTES])
-{
-    // sl local_address state …: 1: 0100007F:1E35 00000000:0000 0A 00000000:00000000 00:00000000
-    // 00000000 0 0 12345 …
-    enum { LOCAL_ADDRESS = 1, STATE = 3, INODE = 9 };
-    char line[512];
-    char copy[512];
-    char wanted[8];
-    bool found = false;
-    FILE *file = fopen(table, "re");
-    if (file == NULL)
-        return false;
-
-    (void)snprintf(wanted, sizeof(wanted), ":%04X", port);
-    while (!found && fgets(line, sizeof(line), file) != NULL) {
-        memcpy(copy, line, sizeof(copy));
-        const char *address = word(copy, LOCAL_ADDRESS);
-        const char *colon = address != NULL ? strchr(address, ':') : NULL;
-        if (colon == NULL || strcmp(colon, wanted) != 0)
-            continue;
-        memcpy(copy, line, sizeof(copy));
-        const char *state = word(copy, STATE);
-        const char *inode = word(line, INODE);
-        found = state != NULL && inode != NULL && strcmp(state, "0A") == 0;
-        if (found)
-            (void)snprintf(target, SOCKET_BYTES, "socket:[%.32s]", inode);
-    }
-    (void)fclose(file);
-    return found;
-}
-
-/* Whether a process has the socket open. */
-static bool has_socket(const char *pid, const char *wanted)
-{
-    char path[64];
-    char target[SOCKET_BYTES];
-    bool found = false;
-
-    (void)snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
-    DIR *folder = opendir(path);
-    if (folder == NULL)
-        return false;
-    for (struct dirent *entry = readdir(folder); entry != NULL && !found; entry = readdir(folder)) {
-        ssize_t n = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
-        if (n < 0)
-            continue;
-        target[n] = '\0';
-        found = strcmp(target, wanted) == 0;
-    }
-    (void)closedir(folder);
-    return found;
-}
-
-/* "; runneld (pid 42) has it", or "". */
-static void who_has(uint16_t port, char *text, size_t size)
-{
-    char socket_link[SOCKET_BYTES];
-    char path[64];
-    char name[32] = "";
-
-    text[0] = '\0';
-    if (!listening_socket("/proc/net/tcp", port, socket_link) &&
-        !listening_socket("/proc/net/tcp6", port, socket_link))
-        return;
-    DIR *folder = opendir("/proc");
-    if (folder == NULL)
-        return;
-    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
-        if (!isdigit((unsigned char)entry->d_name[0]) || !has_socket(entry->d_name, socket_link))
-            continue;
-        (void)snprintf(path, sizeof(path), "/proc/%.16s/comm", entry->d_name);
-        FILE *file = fopen(path, "re");
-        if (file != NULL && fgets(name, sizeof(name), file) != NULL)
-            name[strcspn(name, "\n")] = '\0';
-        if (file != NULL)
-            (void)fclose(file);
-        (void)snprintf(text, size, ": %s (pid %.16s) has it", name[0] != '\0' ? name : "a process",
-                       entry->d_name);
-        break;
-    }
-    (void)closedir(folder);
-}
+/* ---- TCP ---- */
 
 /* false: host is no address. */
-static bool make_address(const char *host, uint16_t port, struct sockaddr_storage *address,
+static bool make_address(const struct config_listener *listener, struct sockaddr_storage *address,
                          socklen_t *length)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(listener->port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(listener->port)};
 
     memset(address, 0, sizeof(*address));
-    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &v4.sin_addr) ==
-        1) {
+    if (inet_pton(AF_INET, listener->host, &v4.sin_addr) == 1) {
         memcpy(address, &v4, sizeof(v4));
         *length = sizeof(v4);
         return true;
     }
-    if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
+    if (inet_pton(AF_INET6, listener->host, &v6.sin6_addr) == 1) {
         memcpy(address, &v6, sizeof(v6));
         *length = sizeof(v6);
         return true;
@@ -142,16 +69,13 @@ static bool make_address(const char *host, uint16_t port, struct sockaddr_storag
     return false;
 }
 
-static int open_error(int error, const char *host, uint16_t port, struct error *reterr)
+static int tcp_error(int error, const struct config_listener *address, struct error *reterr)
 {
     char who[128] = "";
-    const char *open = strchr(host, ':') != NULL ? "[" : "";
-    const char *shut = open[0] != '\0' ? "]" : "";
 
     if (error == -EADDRINUSE)
-        who_has(port, who, sizeof(who));
-    return error_set(reterr, error, "cannot listen on %s%s%s:%u: %s%s", open, host, shut, port,
-                     rn_strerror(error), who);
+        holder_of_port(address->port, who, sizeof(who));
+    return open_error(error, address, who, reterr);
 }
 
 static uint16_t bound_port(int fd)
@@ -168,27 +92,180 @@ static uint16_t bound_port(int fd)
     return ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
 }
 
-int listen_open(const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port,
-                struct error *reterr)
+static int open_tcp(const struct config_listener *listener, struct listen_socket *ret_socket,
+                    struct error *reterr)
 {
     struct sockaddr_storage address;
     socklen_t length = 0;
     const int on = 1;
 
-    if (!make_address(host, port, &address, &length))
-        return open_error(-EINVAL, host, port, reterr);
+    if (!make_address(listener, &address, &length))
+        return tcp_error(-EINVAL, listener, reterr);
     RN_AUTO(closep)
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return open_error(-errno, host, port, reterr);
+        return tcp_error(-errno, listener, reterr);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
         (address.ss_family == AF_INET6 &&
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
         bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0)
-        return open_error(-errno, host, port, reterr);
+        return tcp_error(-errno, listener, reterr);
 
-    *ret_port = bound_port(fd);
-    *ret_fd = fd;
+    *ret_socket = (struct listen_socket){.fd = fd, .port = bound_port(fd)};
     fd = -1;
     return 0;
+}
+
+/* ---- unix ---- */
+
+/* The folder of a path, locked against other daemons: a descriptor, to be closed. */
+static int lock_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL ? 0 : slash == path ? 1 : (int)(slash - path);
+    rn_time deadline = rn_after(LOCK_TIMEOUT);
+
+    (void)snprintf(folder, sizeof(folder), "%.*s", length, path);
+    RN_AUTO(closep) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        if (rn_now() >= deadline)
+            return -ETIMEDOUT; // not -EBUSY, which is of the store
+        (void)poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    int locked = fd;
+    fd = -1;
+    return locked;
+}
+
+static struct sockaddr_un unix_address(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    return address;
+}
+
+/* Who listens there. 0: nobody; -EADDRINUSE: somebody, ret_pid says who (0: not known). */
+static int probe(const struct sockaddr_un *address, pid_t *ret_pid)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t length = sizeof(peer);
+    RN_AUTO(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *ret_pid = 0;
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+        if (errno == ECONNREFUSED || errno == ENOENT)
+            return 0;
+        return errno == EAGAIN ? -EADDRINUSE : -errno; // its backlog is full: it is alive
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
+        *ret_pid = peer.pid;
+    return -EADDRINUSE;
+}
+
+/* What a dead daemon has left behind goes; anything else stays. Under the folder's lock. */
+static int clear_stale(const struct config_listener *listener, struct error *reterr)
+{
+    const struct sockaddr_un address = unix_address(listener->path);
+    struct stat status;
+    char who[128];
+    pid_t pid = 0;
+
+    if (lstat(listener->path, &status) < 0)
+        return errno == ENOENT ? 0 : open_error(-errno, listener, "", reterr);
+    if (!S_ISSOCK(status.st_mode))
+        return open_error(-EEXIST, listener,
+                          ": the file is there and is no socket, so it is left alone", reterr);
+    int r = probe(&address, &pid);
+    if (r < 0) {
+        holder_of_pid(pid, who, sizeof(who));
+        return open_error(r, listener, who, reterr);
+    }
+    if (unlink(listener->path) < 0 && errno != ENOENT)
+        return open_error(-errno, listener, ": the file of a dead daemon cannot be removed",
+                          reterr);
+    return 0;
+}
+
+/* Mode 0600 until the group is set, and nobody can connect before it listens. */
+static int bind_unix(int fd, const struct config_listener *listener,
+                     const struct listen_access *access, struct listen_socket *ret_socket)
+{
+    const struct sockaddr_un address = unix_address(listener->path);
+    struct stat status;
+
+    if (fchmod(fd, S_IRUSR | S_IWUSR) < 0 ||
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    if (lstat(listener->path, &status) < 0 ||
+        (access->has_group && chown(listener->path, (uid_t)-1, access->gid) < 0) ||
+        chmod(listener->path, access->mode) < 0 || listen(fd, BACKLOG) < 0) {
+        int error = -errno;
+        (void)unlink(listener->path); // made just now, under the lock
+        return error;
+    }
+    *ret_socket = (struct listen_socket){.fd = fd, .device = status.st_dev, .inode = status.st_ino};
+    return 0;
+}
+
+static int open_unix(const struct config_listener *listener, const struct listen_access *access,
+                     struct listen_socket *ret_socket, struct error *reterr)
+{
+    RN_AUTO(closep) int folder = lock_folder(listener->path);
+    if (folder < 0)
+        return open_error(folder, listener,
+                          folder == -ETIMEDOUT ? ": somebody holds a lock on its folder"
+                          : folder == -ENOENT  ? ": its folder does not exist"
+                                               : "",
+                          reterr);
+    int r = clear_stale(listener, reterr);
+    if (r < 0)
+        return r;
+    RN_AUTO(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return open_error(-errno, listener, "", reterr);
+    r = bind_unix(fd, listener, access, ret_socket);
+    if (r < 0)
+        return open_error(r, listener,
+                          r == -EPERM && access->has_group
+                              ? ": only a member of socket_group can give it that group"
+                              : "",
+                          reterr);
+    fd = -1;
+    return 0;
+}
+
+/* ---- both ---- */
+
+int listen_open(const struct config_listener *listener, const struct listen_access *access,
+                struct listen_socket *ret_socket, struct error *reterr)
+{
+    RN_ASSERT(listener != NULL);
+    RN_ASSERT(access != NULL);
+    return listener->sort == CONFIG_LISTEN_UNIX ? open_unix(listener, access, ret_socket, reterr)
+                                                : open_tcp(listener, ret_socket, reterr);
+}
+
+void listen_close(const struct config_listener *listener, struct listen_socket *socket)
+{
+    struct stat status;
+
+    if (socket->fd < 0)
+        return;
+    if (socket->inode != 0) {
+        // Without the lock it is looked at all the same: what is there is ours by its number.
+        RN_AUTO(closep) int folder = lock_folder(listener->path);
+        if (lstat(listener->path, &status) == 0 && status.st_dev == socket->device &&
+            status.st_ino == socket->inode)
+            (void)unlink(listener->path);
+    }
+    (void)close(socket->fd);
+    socket->fd = -1;
 }

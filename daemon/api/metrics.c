@@ -60,6 +60,8 @@
     X(MEMORY, "runnel_http_request_memory_bytes", GAUGE, "Memory of all requests that are being taken in or answered.")            \
     X(MEMORY_MAX, "runnel_http_max_request_memory_bytes", GAUGE, "The most that they may take (max_request_memory).")              \
     X(LOG_DROPPED, "runnel_log_dropped_total", COUNTER, "Events that were not logged, since nobody read the log.")                  \
+    X(TLS_EXPIRY, "runnel_tls_certificate_expiry_timestamp_seconds", GAUGE,                                                        \
+      "When the certificate that is served runs out, since 1970; absent without TLS.")                                             \
     X(CPU, "process_cpu_seconds_total", COUNTER, "Processor time of the daemon, user and system, without its commands.")           \
     X(RESIDENT, "process_resident_memory_bytes", GAUGE, "Resident memory.")                                                        \
     X(VIRTUAL, "process_virtual_memory_bytes", GAUGE, "Virtual memory.")                                                           \
@@ -310,10 +312,18 @@ static void put_http(FILE *file, struct request *request)
     rn_mutex_unlock(&server->connections.mu);
     put(file, FAMILY_CONNECTIONS, connections);
     put(file, FAMILY_CONNECTIONS_MAX, config->max_connections);
-    put(file, FAMILY_WAITING, server->waiting);
+    put(file, FAMILY_WAITING, atomic_load(&server->waiting));
     put(file, FAMILY_WAITING_MAX, request->config->max_waiting);
     put(file, FAMILY_MEMORY, atomic_load(&server->memory));
     put(file, FAMILY_MEMORY_MAX, config->max_request_memory);
+
+    rn_mutex_lock(&server->mu);
+    int64_t expires_at_s =
+        server->certificate != NULL ? certificate_expires_at_s(server->certificate) : 0;
+    rn_mutex_unlock(&server->mu);
+    family = begin(file, FAMILY_TLS_EXPIRY);
+    if (expires_at_s > 0)
+        metrics_whole(file, family, NULL, (uint64_t)expires_at_s);
 }
 
 static void put_process(FILE *file, const struct engine_stats *stats)

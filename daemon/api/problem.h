@@ -34,7 +34,8 @@
     X(METHOD_NOT_ALLOWED, "method-not-allowed", 405, 0, "The method does not go with this path", \
       "The header Allow lists the methods that do.\n") \
     X(REQUEST_TIMEOUT, "request-timeout", 408, 0, "The request took too long to arrive", \
-      "A body must be complete within 30 seconds; a stream must bring a complete line every 30 seconds.\n") \
+      "A body must be complete within body_timeout (30 seconds, unless the configuration says otherwise); a stream must bring a complete\n" \
+      "line as often.\n") \
     X(WRONG_STATE, "wrong-state", 409, 0, "The task's state does not allow this", \
       "`state` says the state that the task is in. A task that has finished can't be cancelled; only failed and cancelled ones can be\n" \
       "retried; only finished ones can be deleted.\n") \
@@ -43,10 +44,10 @@
     X(TASK_REMOVED, "task-removed", 410, 0, "The task has been removed", \
       "The task existed; it was deleted, or its time of being kept after its end is over.\n") \
     X(TOO_LARGE, "too-large", 413, 0, "The request is too large", \
-      "Limits: 1 MiB of args, 2 MiB of one task or line, 16 MiB and 10,000 tasks of an array. A stream (application/x-ndjson) has no\n" \
-      "limit on the whole.\n") \
+      "Limits, unless the configuration says otherwise: 1 MiB of args (max_args), 2 MiB of one task or line (max_task_body), 16 MiB and\n" \
+      "10,000 tasks of an array (max_array_body, max_array_tasks). A stream (application/x-ndjson) has no limit on the whole.\n") \
     X(URL_TOO_LONG, "url-too-long", 414, 0, "The URL is too long", \
-      "A URL has at most 2,048 bytes.\n") \
+      "A URL has at most max_url bytes (2,048, unless the configuration says otherwise).\n") \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, 0, "The body's Content-Type is not supported", \
       "Send Content-Type: application/json; with curl use --json in place of -d. A stream of tasks, one a line, is\n" \
       "application/x-ndjson.\n") \

@@ -101,6 +101,26 @@ static void add_date(struct buffer *text)
         buffer_text(text, date);
 }
 
+/* Into the TLS session, which libmicrohttpd does not use while it is in the handler. */
+static ssize_t send_tls(struct MHD_Connection *mhd, const struct buffer *text)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    size_t sent = 0;
+
+    if (info == NULL)
+        return -1;
+    gnutls_session_t session = (gnutls_session_t)info->tls_session;
+    while (sent < text->length) {
+        ssize_t n = gnutls_record_send(session, text->bytes + sent, text->length - sent);
+        if (n <= 0)
+            return -1; // as below
+        sent += (size_t)n;
+    }
+    (void)gnutls_bye(session, GNUTLS_SHUT_WR);
+    return (ssize_t)sent;
+}
+
 /* Past libmicrohttpd, closing the connection. */
 static void write_and_close(struct request *request, const struct answer *answer,
                             const struct fields *fields)
@@ -119,8 +139,10 @@ static void write_and_close(struct request *request, const struct answer *answer
     if (!text.failed) {
         // A few KiB into an empty send buffer; what does not fit is lost, as it is to a client that
         // does not read.
-        ssize_t sent =
-            send(request->connection->fd, text.bytes, text.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = request->connection->listener->is_tls
+                           ? send_tls(request->mhd, &text)
+                           : send(request->connection->fd, text.bytes, text.length,
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
         request->log.is_sent = sent >= 0 && (size_t)sent == text.length;
         connection_linger(request->connection);
     }
@@ -172,7 +194,7 @@ void request_answer(struct request *request, const struct answer *answer)
         return;
     }
     if (unread || atomic_load(&server->stopping) ||
-        request->connection->request_count >= CONNECTION_REQUESTS_MAX)
+        request->connection->request_count >= request->limits->max_connection_requests)
         request->must_close = true;
     fields_fill(&fields, request, answer);
 
@@ -211,7 +233,7 @@ void request_answer(struct request *request, const struct answer *answer)
     if (answer->text != NULL)
         buffer_fini(answer->text);
     request->phase = REQUEST_ANSWERED;
-    connection_deadline(request->connection, server->timeouts.answer);
+    connection_deadline(request->connection, request->limits->answer_timeout);
 }
 
 void request_answer_json(struct request *request, unsigned status, struct buffer *text)

@@ -1,7 +1,7 @@
 /* The life of a request: reset at its first line, begun by the gate, fed with its body, at work
  * (perhaps suspended), answered, completed. libmicrohttpd calls the handler once for the header,
  * then for each piece of the body, then once with no data, and once more after each suspension. All
- * on its one thread. */
+ * on its connection's HTTP thread. */
 #include "api/request.h"
 
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "api/gate.h"
 #include "api/routes.h"
 #include "api/scan.h"
+#include "config/units.h"
 
 static const uint32_t request_magic = 0x72657173; // "reqs"
 
@@ -177,8 +178,10 @@ static void reset(struct request *request, struct connection *connection)
     request->config = engine_config_ref(connection->server->engine);
     request->connection = connection;
     request->mhd = connection->mhd;
+    request->limits = &request->config->limits;
     request->route = NULL;
     memset(&request->head, 0, sizeof(request->head) - sizeof(request->head.detail));
+    request->head.limits = request->limits;
     request->is_head = false;
     request->is_stream = false;
     request->allow[0] = '\0';
@@ -206,7 +209,7 @@ static void reset(struct request *request, struct connection *connection)
 
 void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
-    struct server *server = cls;
+    struct server *server = ((struct listener *)cls)->server;
     struct connection *connection = connection_of(mhd);
     if (connection == NULL)
         return NULL;
@@ -219,7 +222,7 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     request_log_begin(request, uri);
     atomic_fetch_add_explicit(&server->request_count, 1, memory_order_relaxed);
     atomic_fetch_add(&server->open_requests, 1);
-    connection_deadline(connection, connection->server->timeouts.head);
+    connection_deadline(connection, request->limits->header_timeout);
     framing_url(&request->head, uri, strlen(uri));
 
     const char *query = strchr(uri, '?');
@@ -260,7 +263,7 @@ void request_fini(struct request *request)
     request_discharge(request, request->memory);
     request->body_charged = 0;
     if (request->is_waiting)
-        request->server->waiting--;
+        atomic_fetch_sub(&request->server->waiting, 1);
     request->is_waiting = false;
     request_idle(request);
     request->phase = REQUEST_NONE;
@@ -270,8 +273,8 @@ void request_fini(struct request *request)
 void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode code)
 {
-    struct server *server = cls;
-    struct request *request = *context == &server->pulse ? NULL : request_cast(*context);
+    struct listener *listener = cls;
+    struct request *request = *context == &listener->pulse ? NULL : request_cast(*context);
 
     (void)mhd;
     *context = NULL;
@@ -280,7 +283,7 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         request->log.is_sent = true;
     request_fini(request);
-    connection_deadline(request->connection, request->server->timeouts.idle);
+    connection_deadline(request->connection, request->limits->idle_timeout);
 }
 
 /* ---- the body ---- */
@@ -303,12 +306,9 @@ static bool body_is_too_large(struct request *request, uint64_t bytes)
 {
     if (bytes <= request->body_limit)
         return false;
-    if (request->body_limit >= 1 << 20)
-        request_problem(request, PROBLEM_TOO_LARGE, "a body of this sort has at most %zu MiB",
-                        request->body_limit >> 20);
-    else
-        request_problem(request, PROBLEM_TOO_LARGE, "a body of this sort has at most %zu KiB",
-                        request->body_limit >> 10);
+    char most[32];
+    request_problem(request, PROBLEM_TOO_LARGE, "a body of this sort has at most %s",
+                    units_bytes_text(request->body_limit, most, sizeof(most)));
     return true;
 }
 
@@ -321,8 +321,8 @@ static void settle_limit(struct request *request)
     if (request->body_space == body->length)
         return;
     request->body_is_settled = true;
-    if (body->bytes[request->body_space] != '[')
-        request->body_limit = TASK_BODY_MAX;
+    request->body_limit = body->bytes[request->body_space] == '[' ? request->limits->max_array_body
+                                                                  : request->limits->max_task_body;
 }
 
 static void take_data(struct request *request, const char *data, size_t size)
@@ -381,12 +381,12 @@ static void take_body(struct request *request, const char *data, size_t *size)
 }
 
 /* At its second call: what is answered at the first one is the last on its connection. */
-static enum MHD_Result answer_pulse(struct server *server, struct MHD_Connection *mhd,
+static enum MHD_Result answer_pulse(struct listener *listener, struct MHD_Connection *mhd,
                                     void **context)
 {
     if (*context != NULL)
-        return MHD_queue_response(mhd, MHD_HTTP_NO_CONTENT, server->alive);
-    *context = &server->pulse;
+        return MHD_queue_response(mhd, MHD_HTTP_NO_CONTENT, listener->server->alive);
+    *context = &listener->pulse;
     return MHD_YES;
 }
 
@@ -395,10 +395,11 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *mhd, const char
                                const char *method, const char *version, const char *data,
                                size_t *size, void **context)
 {
-    struct server *server = cls;
+    struct listener *listener = cls;
+    struct server *server = listener->server;
 
-    if ((*context == NULL && pulse_owns(&server->pulse, mhd)) || *context == &server->pulse)
-        return answer_pulse(server, mhd, context);
+    if ((*context == NULL && pulse_owns(&listener->pulse, mhd)) || *context == &listener->pulse)
+        return answer_pulse(listener, mhd, context);
     struct request *request = request_cast(*context);
     if (request != NULL && request->is_out_of_memory)
         server_answered(server, request, MHD_HTTP_SERVICE_UNAVAILABLE);

@@ -7,7 +7,7 @@
 
 #include "api/core.h"
 
-/* ---- libmicrohttpd's callbacks ---- */
+/* ---- libmicrohttpd's callbacks; cls is the listener ---- */
 
 void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result request_handle(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -28,7 +28,7 @@ void request_discharge(struct request *request, size_t bytes);
 /** Frees the body and gives back its charge, once it is not needed any more. */
 void request_drop_body(struct request *request);
 
-/* ---- suspension; on the HTTP thread unless said ---- */
+/* ---- suspension; on the request's HTTP thread unless said ---- */
 
 /** Suspends until request_resume with the same `waits`, then next_fn is called. false: the server
  * stops, nothing was done. */
@@ -60,7 +60,7 @@ struct answer {
     unsigned retry_after_s; // 0: none
     bool is_replayed;
 };
-/** Gives the answer. On the HTTP thread, once a request. */
+/** Gives the answer. On its HTTP thread, once a request. */
 void request_answer(struct request *request, const struct answer *answer);
 /** 200 or another status with JSON. */
 void request_answer_json(struct request *request, unsigned status, struct buffer *text);

@@ -11,8 +11,6 @@
 
 #include <runnel/error.h>
 
-enum { SCAN_DEPTH_MAX = 32 };
-
 struct scan {
     size_t begin, end;         // of the value
     size_t containers;         // arrays and objects

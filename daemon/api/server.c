@@ -1,22 +1,19 @@
 /* Start and stop of the HTTP server. */
 #include "api/server.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
+#include "api/accept.h"
+#include "api/activation.h"
 #include "api/connections.h"
 #include "api/core.h"
-#include "api/listen.h"
-#include "api/request.h"
+#include "api/listeners.h"
 #include "observe/log.h"
 #include "observe/notify.h"
 
 enum {
-    DESCRIPTORS_KEPT = 64,        // for store and commands
-    CONNECTION_MEMORY = 24 << 10, // libmicrohttpd's, for each: header and read buffer
+    DESCRIPTORS_KEPT = 64, // for store and commands
     CONNECTIONS_MIN = 8,
 };
 #define STOP_TIMEOUT (1 * RN_SECOND)
@@ -59,61 +56,20 @@ static int make_no_memory(struct server *server)
     return 0;
 }
 
-/* What the reaper sends when a body takes too long. */
-static int make_timeout_answer(struct server *server)
+/* listeners: how many of them, each of which has two descriptors of its own. */
+static unsigned connection_limit(const struct config *config, size_t listeners)
 {
-    struct buffer text = {.bytes = NULL};
-
-    problem_begin(
-        &text, PROBLEM_REQUEST_TIMEOUT,
-        "the body was not complete after 30 seconds, or a stream had no complete line for as long");
-    problem_end(&text);
-    buffer_printf(&server->timeout_answer,
-                  "HTTP/1.1 408 Request Timeout\r\nContent-Type: "
-                  "application/problem+json\r\nCache-Control: no-store\r\n"
-                  "Connection: close\r\nContent-Length: %zu\r\n\r\n%.*s\n",
-                  text.length + 1, (int)text.length, text.bytes != NULL ? text.bytes : "");
-    bool failed = text.failed || server->timeout_answer.failed;
-    buffer_fini(&text);
-    return failed ? -ENOMEM : 0;
-}
-
-static unsigned connection_limit(const struct config *config)
-{
+    const rlim_t kept = DESCRIPTORS_KEPT + 2 * listeners;
     struct rlimit limit;
     unsigned most = config->max_connections;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return most;
-    rlim_t left = limit.rlim_cur > DESCRIPTORS_KEPT + CONNECTIONS_MIN
-                      ? limit.rlim_cur - DESCRIPTORS_KEPT
-                      : CONNECTIONS_MIN;
+    rlim_t left = limit.rlim_cur > kept + CONNECTIONS_MIN ? limit.rlim_cur - kept : CONNECTIONS_MIN;
     return left < most ? (unsigned)left : most;
 }
 
 /* ---- start ---- */
-
-static int start_daemon(struct server *server)
-{
-    unsigned pulses = notify_watchdog() > 0 ? 1 : 0; // not to be had at the clients' cost
-
-    // Poll: in epoll mode libmicrohttpd 0.9.75 stalls at 128 busy connections. Its own timeout is
-    // of idleness only: see connections.c.
-    server->daemon = MHD_start_daemon(
-        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0, NULL, NULL,
-        request_handle, server, MHD_OPTION_LISTEN_SOCKET, server->listen_fd,
-        MHD_OPTION_CONNECTION_LIMIT, connection_limit(server->config) + pulses,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_URI_LOG_CALLBACK, request_line, server, MHD_OPTION_NOTIFY_COMPLETED,
-        request_completed, server, MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server,
-        MHD_OPTION_END);
-    if (server->daemon == NULL)
-        return errno != 0 ? -errno : -EAGAIN;
-    server->listen_fd = -1;
-    pulse_daemon(&server->pulse, server->daemon);
-    return 0;
-}
 
 /* Everything but the address. */
 static int make(struct server *server)
@@ -123,48 +79,60 @@ static int make(struct server *server)
     if (r == 0)
         r = access_load(&server->access, server->config);
     if (r == 0)
-        r = make_timeout_answer(server);
-    if (r == 0)
         r = rn_group_new(NULL, &server->group);
     if (r == 0)
         r = rn_group_go(server->group, "http-watch", connections_run, server);
     if (r == 0)
-        r = start_daemon(server);
+        r = listeners_start(server);
+    // Before the daemon is ready its own addresses answer 503 `starting`. Who has found a socket of
+    // systemd's waits: that is what it is for.
+    if (r == 0 && !server->listeners[0].is_passed)
+        r = accept_start(server);
     return r;
 }
 
-int server_start(struct engine *engine, struct server **ret_server, struct error *reterr)
+int server_ready(struct server *server)
+{
+    return server->listeners[0].is_passed ? accept_start(server) : 0;
+}
+
+int server_start(struct engine *engine, struct server_sockets *sockets, struct server **ret_server,
+                 struct error *reterr)
 {
     struct server *server = calloc(1, sizeof(*server));
-    if (server == NULL)
+    if (server == NULL) {
+        if (sockets != NULL)
+            activation_close(sockets);
         return error_set(reterr, -ENOMEM, "no memory for the HTTP server");
+    }
 
     MHD_set_panic_func(panic, NULL);
     server->engine = engine;
     server->config = engine_config_ref(engine);
     server->started_at_ms = rn_wall_ms();
-    atomic_init(&server->timeouts.head, 5 * RN_SECOND);
-    atomic_init(&server->timeouts.body, 30 * RN_SECOND);
-    atomic_init(&server->timeouts.answer, 30 * RN_SECOND);
-    atomic_init(&server->timeouts.idle, 15 * RN_SECOND);
-    server->listen_fd = -1;
-    pulse_init(&server->pulse, false); // its thread looks at it from its beginning
     access_init(&server->access);
     rn_mutex_init(&server->mu, 16);
     rn_cond_init(&server->changed);
-    int r = connections_init(&server->connections);
+    if (server->config->certificate != NULL) {
+        rn_mutex_lock(&server->mu);
+        server->certificate = certificate_ref(server->config->certificate);
+        rn_mutex_unlock(&server->mu);
+    }
+    size_t listeners =
+        sockets != NULL && sockets->count > 0 ? sockets->count : server->config->listener_count;
+    int r = connections_init(&server->connections, connection_limit(server->config, listeners));
     if (r < 0) {
         (void)error_set(reterr, r, "cannot watch connections: %s", rn_strerror(r));
     } else {
-        r = listen_open(server->config->listen_host, server->config->listen_port,
-                        &server->listen_fd, &server->port, reterr);
+        r = listeners_open(server, sockets, reterr);
         if (r == 0) {
-            framing_hosts(&server->hosts, server->config->listen_host, server->port);
             r = make(server);
             if (r < 0)
                 (void)error_set(reterr, r, "cannot start the HTTP server: %s", rn_strerror(r));
         }
     }
+    if (sockets != NULL)
+        activation_close(sockets); // those that no listener has taken
     if (r < 0) {
         server_free(server);
         return r;
@@ -185,20 +153,35 @@ int server_reload(struct server *server, const struct config *config,
         return r;
     }
     r = engine_reload(server->engine, config, ret_changes, reterr);
-    if (r == 0)
+    if (r == 0) {
         access_commit(&server->access, config, &rates);
+        if (config->certificate != NULL)
+            server_set_certificate(server, config->certificate);
+    }
     access_rates_fini(&rates);
     return r;
 }
 
-uint16_t server_port(struct server *server)
+void server_set_certificate(struct server *server, struct certificate *certificate)
 {
-    return server->port;
+    RN_ASSERT(certificate != NULL);
+    rn_mutex_lock(&server->mu);
+    struct certificate *before = server->certificate;
+    if (before != NULL)
+        server->certificate = certificate_ref(certificate);
+    rn_mutex_unlock(&server->mu);
+    certificate_unref(before);
 }
 
 uint64_t server_beat(struct server *server)
 {
-    return pulse_beat(&server->pulse);
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < server->listener_count; i++) {
+        uint64_t count = pulse_beat(&server->listeners[i].pulse);
+        least = count < least ? count : least;
+    }
+    return least;
 }
 
 /* ---- stop ---- */
@@ -218,8 +201,6 @@ void server_stop(struct server *server)
 {
     rn_time deadline = rn_after(STOP_TIMEOUT);
 
-    if (server->daemon == NULL)
-        return;
     // From here on no request begins to wait for anything; those that wait for an end are answered
     // with the task as it is.
     atomic_store(&server->stopping, true);
@@ -231,9 +212,9 @@ void server_stop(struct server *server)
     // libmicrohttpd must not be stopped while a connection is suspended, and the store still has
     // its operation: it always answers.
     wait_for(server, &server->busy, RN_NEVER);
-    pulse_fini(&server->pulse);
-    MHD_stop_daemon(server->daemon);
-    server->daemon = NULL;
+    accept_stop(server);
+    listeners_close(server);
+    listeners_stop(server);
 }
 
 void server_free(struct server *server)
@@ -247,17 +228,16 @@ void server_free(struct server *server)
         (void)rn_group_wait(server->group);
         rn_group_free(server->group);
     }
-    // Whether libmicrohttpd closes a socket that it could not start with differs between its
-    // versions.
-    if (server->listen_fd >= 0 && fcntl(server->listen_fd, F_GETFD) >= 0)
-        (void)close(server->listen_fd);
     connections_fini(&server->connections);
     if (server->alive != NULL)
         MHD_destroy_response(server->alive);
     access_fini(&server->access);
     if (server->no_memory != NULL)
         MHD_destroy_response(server->no_memory);
-    buffer_fini(&server->timeout_answer);
+    rn_mutex_lock(&server->mu);
+    struct certificate *certificate = RN_TAKE(server->certificate);
+    rn_mutex_unlock(&server->mu);
+    certificate_unref(certificate);
     config_unref(server->config);
     rn_cond_fini(&server->changed);
     rn_mutex_fini(&server->mu);

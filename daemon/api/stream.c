@@ -14,6 +14,7 @@
 #include "api/connections.h"
 #include "api/request.h"
 #include "api/slice.h"
+#include "config/units.h"
 
 /* ---- lines ---- */
 
@@ -85,7 +86,8 @@ static void add_record(struct stream *stream, struct record *record)
 
 static void read_task(struct stream *stream, const char *line, size_t length)
 {
-    const struct body_text place = {.text = line, .to = length, .depth_max = SCAN_DEPTH_MAX};
+    const struct body_text place = {
+        .text = line, .to = length, .depth_max = stream->request->limits->max_json_depth};
     struct faults faults = {.count = 0};
     struct body_fault fault = {.offset = 0};
     struct body_value task;
@@ -170,9 +172,14 @@ static size_t take_bytes(struct stream *stream, const char *data, size_t size)
     const char *newline = memchr(data, '\n', size);
     size_t length = newline != NULL ? (size_t)(newline - data) : size;
 
-    if (stream->line.length + length > TASK_BODY_MAX) {
+    const size_t most = stream->request->limits->max_task_body;
+    if (stream->line.length + length > most) {
+        char size_text[32];
+        char detail[80];
+        (void)snprintf(detail, sizeof(detail), "a line has at most %s (max_task_body)",
+                       units_bytes_text(most, size_text, sizeof(size_text)));
         stream->line_number++;
-        bad_line(stream, PROBLEM_TOO_LARGE, "a line has at most 2 MiB");
+        bad_line(stream, PROBLEM_TOO_LARGE, detail);
         return 0;
     }
     if (newline == NULL || stream->line.length > 0)
@@ -295,7 +302,7 @@ static size_t take_data(struct request *request, const char *data, size_t size)
 
     // Goes on, perhaps after a suspension.
     request_idle(request);
-    connection_deadline_again(request->connection, request->server->timeouts.body);
+    connection_deadline_again(request->connection, request->limits->body_timeout);
     if (!look_up_key(stream))
         return 0;
     if (atomic_load(&request->server->stopping))
@@ -311,7 +318,7 @@ static size_t take_data(struct request *request, const char *data, size_t size)
             used += take_bytes(stream, data + used, size - used);
     }
     if (stream->line_number > line_number)
-        connection_deadline(request->connection, request->server->timeouts.body);
+        connection_deadline(request->connection, request->limits->body_timeout);
     if (!stream->is_ending)
         send_old(stream);
     if (stream->is_ending)

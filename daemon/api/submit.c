@@ -15,6 +15,7 @@
 #include "api/request.h"
 #include "api/stream.h"
 #include "api/wait.h"
+#include "config/units.h"
 
 enum {
     YIELD_BYTES = 256 << 10, // of an array are read at once; then others are served
@@ -123,7 +124,7 @@ static void read_single(struct request *request)
     struct submission *submission = request->work;
     struct body_fault fault = {.offset = 0};
 
-    int r = read_task(submission, 0, request->body.length, SCAN_DEPTH_MAX, &fault);
+    int r = read_task(submission, 0, request->body.length, request->limits->max_json_depth, &fault);
     if (r < 0) {
         answer_fault(request, r, &fault);
         return;
@@ -210,6 +211,7 @@ static int bad_array(struct body_fault *fault, size_t offset, const char *text)
 static int read_element(struct submission *submission, size_t index, struct body_fault *ret_fault)
 {
     const struct buffer *body = &submission->request->body;
+    const struct config_limits *limits = submission->request->limits;
     struct scan scan;
     size_t at = scan_skip_space(body->bytes, body->length, submission->at);
 
@@ -223,17 +225,17 @@ static int read_element(struct submission *submission, size_t index, struct body
             return bad_array(ret_fault, at, "',' or ']' expected");
         at++;
     }
-    if (index == ARRAY_TASKS_MAX)
+    if (index == limits->max_array_tasks)
         return -E2BIG;
     if (add_room(submission) < 0)
         return -ENOMEM;
     (void)snprintf(submission->faults.prefix, sizeof(submission->faults.prefix), "/%zu", index);
     // Where it ends; body_parse looks at the depth itself.
-    if (scan_value(body->bytes, body->length, at, SCAN_DEPTH_MAX - 1, &scan) < 0)
-        return bad_array(ret_fault, scan.end, "nested too deeply, at most 32 levels are allowed");
-    if (scan.end - scan.begin > TASK_BODY_MAX)
+    if (scan_value(body->bytes, body->length, at, limits->max_json_depth - 1, &scan) < 0)
+        return body_too_deep(submission->request, scan.end, ret_fault);
+    if (scan.end - scan.begin > limits->max_task_body)
         return -EMSGSIZE;
-    int r = read_task(submission, at, scan.end, SCAN_DEPTH_MAX - 1, ret_fault);
+    int r = read_task(submission, at, scan.end, limits->max_json_depth - 1, ret_fault);
     submission->at = scan.end;
     return r < 0 ? r : 1;
 }
@@ -255,6 +257,7 @@ static void read_array(struct request *request)
 {
     struct submission *submission = request->work;
     struct body_fault fault = {.offset = 0};
+    char most[32];
     size_t until = submission->at + YIELD_BYTES;
     int r = 1;
 
@@ -268,14 +271,16 @@ static void read_array(struct request *request)
     else if (r == 0)
         array_is_read(request);
     else if (r == -E2BIG)
+        request_problem(request, PROBLEM_TOO_LARGE,
+                        "an array has at most %u tasks (max_array_tasks); send more as a stream "
+                        "(application/x-ndjson)",
+                        request->limits->max_array_tasks);
+    else if (r == -EMSGSIZE)
         request_problem(
             request, PROBLEM_TOO_LARGE,
-            "an array has at most %d tasks; send more as a stream (application/x-ndjson)",
-            ARRAY_TASKS_MAX);
-    else if (r == -EMSGSIZE)
-        request_problem(request, PROBLEM_TOO_LARGE,
-                        "task %zu of the array is too large: at most 2 MiB are allowed",
-                        submission->element_count);
+            "task %zu of the array is too large: at most %s are allowed (max_task_body)",
+            submission->element_count,
+            units_bytes_text(request->limits->max_task_body, most, sizeof(most)));
     else
         answer_fault(request, r, &fault);
 }

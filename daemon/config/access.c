@@ -110,35 +110,32 @@ void access_set_hosts(struct loader *loader, const struct setting *setting,
 
 /* ---- the rule ---- */
 
-/* A fault of the listening address, where it was given: by -o, which comes last, or in the file. */
-static void fault_of_listen(struct loader *loader, const config_setting_t *root, const char *what)
+const char *config_listener_fault(const struct config *config,
+                                  const struct config_listener *listener)
 {
-    const config_setting_t *at = config_setting_get_member(root, "listen");
-
-    for (const char *const *override = loader->options->overrides;
-         override != NULL && *override != NULL; override++)
-        if (strncmp(*override, "listen=", sizeof("listen=") - 1) == 0)
-            at = NULL;
-    if (at != NULL)
-        fault_at(loader, at, "listen %s %s", loader->config->listen_text, what);
-    else
-        fault_add(loader, "-o", 0, "listen %s %s", loader->config->listen_text, what);
+    if (listener->sort == CONFIG_LISTEN_UNIX || listener->is_loopback)
+        return NULL;
+    if (config->token_file == NULL)
+        return "can be reached from other machines, and without tokens everybody there could run "
+               "tasks: set token_file (runneld --new-token makes tokens), or listen on 127.0.0.1";
+    if (config->certificate == NULL && !config->behind_proxy)
+        return "can be reached from other machines, and tokens would travel in the clear: set "
+               "tls_certificate and tls_key, or behind_proxy = true where a proxy does the TLS, or "
+               "listen on 127.0.0.1";
+    return NULL;
 }
 
-void access_check(struct loader *loader, const config_setting_t *root)
+void access_check(struct loader *loader)
 {
     const struct config *config = loader->config;
 
-    if (config->listen_is_loopback)
-        return;
-    if (config->token_file == NULL)
-        fault_of_listen(loader, root,
-                        "can be reached from other machines, and without tokens everybody there "
-                        "could run tasks: set token_file (runneld --new-token makes tokens), or "
-                        "listen on 127.0.0.1");
-    else if (!config->behind_proxy)
-        fault_of_listen(loader, root,
-                        "can be reached from other machines, and tokens would travel in the clear: "
-                        "set behind_proxy = true where a proxy does the TLS, or listen on "
-                        "127.0.0.1");
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const char *fault = config_listener_fault(config, &config->listeners[i]);
+        if (fault == NULL)
+            continue;
+        if (loader->listen_at != NULL)
+            fault_at(loader, loader->listen_at, "listen %s %s", config->listeners[i].text, fault);
+        else
+            fault_add(loader, "-o", 0, "listen %s %s", config->listeners[i].text, fault);
+    }
 }

@@ -9,6 +9,7 @@
 
 #include <runnel/limiter.h>
 
+#include "config/certificate.h"
 #include "config/internal.h"
 
 /* systemd/runneld.service: what is not over by then is killed. */
@@ -189,6 +190,7 @@ static void load_tree(struct loader *loader, const config_setting_t *root)
     for (const char *const *override = loader->options->overrides;
          override != NULL && *override != NULL; override++)
         load_override(loader, *override);
+    tls_load(loader, root);
 
     const config_setting_t *queues = top_group(loader, root, "queue");
     const config_setting_t *kinds = top_group(loader, root, "kind");
@@ -203,7 +205,7 @@ static void load_tree(struct loader *loader, const config_setting_t *root)
     }
     list_names(loader);
     tokens_load(loader);
-    access_check(loader, root);
+    access_check(loader);
     check_stop_time(loader, root);
 }
 
@@ -306,7 +308,10 @@ static void free_config(struct config *config)
     free(config->kinds);
     free(config->queues);
     free(config->path);
-    free(config->listen_host);
+    free(config->socket_group);
+    free(config->tls_certificate);
+    free(config->tls_key);
+    certificate_unref(config->certificate);
     free(config->store);
     free(config);
 }

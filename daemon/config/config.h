@@ -13,13 +13,27 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <runnel/clock.h>
 
 #include "observe/error.h"
 #include "observe/log.h"
 
-enum { CONFIG_NAME_MAX = 64, CONFIG_WORKERS_MAX = 1024 };
+enum { CONFIG_NAME_MAX = 64, CONFIG_WORKERS_MAX = 1024, CONFIG_LISTENERS_MAX = 16 };
+
+enum config_listener_sort { CONFIG_LISTEN_TCP, CONFIG_LISTEN_UNIX };
+
+/** An address of the HTTP API: one of `listen`, or a socket that systemd has passed in. */
+struct config_listener {
+    enum config_listener_sort sort;
+    char host[64];    // TCP: a numeric address, without brackets
+    uint16_t port;    // TCP; 0: any free one
+    char path[108];   // unix: absolute, or an abstract socket's name behind '@'
+    char text[128];   // as written: "localhost:7733"; unix: "unix:" and the absolute path
+    bool is_loopback; // TCP that only this machine reaches; of unix sockets, which have a mode,
+                      // false
+};
 
 /** Starts per second; a queue without a rate has per_s = RN_RATE_INFINITE. */
 struct config_rate {
@@ -120,14 +134,35 @@ struct config_token {
     char *queue_text, *kind_text;
 };
 
+/** What one request and one connection may be. Sizes are bytes. */
+struct config_limits {
+    size_t max_header, max_url; // first line and fields; the URL in it
+    unsigned max_headers;       // fields
+    rn_duration header_timeout; // from the connection, or the first line, to the header's end
+    rn_duration body_timeout;   // for the body; of a stream for each line
+    rn_duration answer_timeout; // until the client has read it
+    rn_duration idle_timeout;   // between requests
+    rn_duration max_wait;       // of wait=
+    unsigned max_connection_requests;
+    size_t max_task_body, max_array_body;
+    unsigned max_array_tasks, max_json_depth;
+    size_t max_args, max_string, max_tag;
+    unsigned max_tags;
+};
+
+struct certificate; // certificate.h
+
 struct config {
-    char *path;                  // of the file, as given
-    char *listen_host;           // "127.0.0.1", "::1"
-    char listen_text[80];        // as written
-    uint16_t listen_port;        // 0: any free one
-    bool listen_is_loopback;     // nobody on another machine can reach it
-    char *token_file;            // absolute; NULL: nobody needs a token
-    struct config_token *tokens; // in their file's order
+    char *path;                                             // of the file, as given
+    struct config_listener listeners[CONFIG_LISTENERS_MAX]; // in the file's order
+    size_t listener_count;                                  // 1..CONFIG_LISTENERS_MAX
+    unsigned socket_mode;                                   // of unix sockets: permission bits
+    char *socket_group;              // their group's name; NULL: that of the daemon
+    gid_t socket_gid;                // its number
+    char *tls_certificate, *tls_key; // paths; NULL: TCP without TLS
+    struct certificate *certificate; // loaded from them; NULL: none
+    char *token_file;                // absolute; NULL: nobody needs a token
+    struct config_token *tokens;     // in their file's order
     size_t token_count;
     char **hosts; // further values of the Host header, NULL-terminated; NULL: none
     bool behind_proxy;
@@ -136,6 +171,7 @@ struct config {
     unsigned max_connections, max_waiting;
     uint64_t max_backlog;
     size_t max_request_memory; // bytes
+    struct config_limits limits;
     rn_duration keep_succeeded, keep_failed, keep_cancelled;
     uint64_t keep_count;
     enum log_level log_level;
@@ -240,6 +276,14 @@ enum { CONFIG_TOKEN_BYTES = 47, CONFIG_TOKEN_LINE_BYTES = 4096 };
  */
 int config_token_new(const struct config_new_token *wanted, char ret_token[CONFIG_TOKEN_BYTES],
                      char ret_line[CONFIG_TOKEN_LINE_BYTES], struct error *reterr) RN_MUST_CHECK;
+/** Whether a numeric address is one of this machine's loopback addresses. */
+bool config_host_is_loopback(const char *host);
+/** "127.0.0.1:7733", "[::1]:7733", "unix:/run/x": as it is written in `listen`. */
+void config_listener_text(const struct config_listener *listener, char *ret_text, size_t size);
+/** Whether the daemon may listen there, wherever the address comes from: beyond loopback it needs
+ * tokens, and TLS or a proxy. NULL: it may; else why not, to stand behind the address. */
+const char *config_listener_fault(const struct config *config,
+                                  const struct config_listener *listener);
 
 /** -T: every setting in force, in the file's own syntax, defaults too. */
 int config_print(const struct config *config, FILE *file) RN_MUST_CHECK;

@@ -19,7 +19,10 @@ enum { CONFIG_FILE_BYTES_MAX = 1 << 20, CONFIG_KINDS_MAX = 10000 };
 enum setting_scope { SCOPE_TOP, SCOPE_QUEUE, SCOPE_KIND, SCOPE_BACKOFF };
 
 enum setting_type {
-    TYPE_LISTEN,      // "127.0.0.1:7733"
+    TYPE_LISTEN,      // "127.0.0.1:7733", or a list of addresses
+    TYPE_MODE,        // "0660"
+    TYPE_GROUP,       // of the system, by name
+    TYPE_PEM_FILE,    // a path
     TYPE_TOKEN_FILE,  // a path
     TYPE_HOSTS,       // ["runnel.example.org"]
     TYPE_STORE,       // a path
@@ -83,7 +86,8 @@ struct loader {
                     // found
     char folder[PATH_MAX]; // of the file, "" where its path has none; includes and the store lie
                            // below it
-    char where[160];       // what stands before a setting's name in messages: "kind.checksum."
+    const config_setting_t *listen_at; // the listen that counts; NULL: -o, or the default
+    char where[160]; // what stands before a setting's name in messages: "kind.checksum."
 };
 
 /** Where a setting's value comes from: the file (setting), -o or a default (text). */
@@ -140,7 +144,7 @@ const char *settings_string(struct loader *loader, const struct setting *setting
 /** Of the types that say who may call. */
 setting_set_fn access_set_token_file, access_set_hosts;
 /** Whether what listens is safe from those who reach it. After all other settings, and tokens. */
-void access_check(struct loader *loader, const config_setting_t *root);
+void access_check(struct loader *loader);
 
 /** Reads config->token_file, where it is set. After queues and kinds. */
 void tokens_load(struct loader *loader);
@@ -161,6 +165,19 @@ struct secret_rule {
 };
 /** Reads it into text, which has bytes_max + 1 bytes and gets a NUL. NULL: read; else why not. */
 const char *secret_read(const char *path, const struct secret_rule *rule, char *text);
+
+/** Copies what a relative path begins with: the first folder that the variable of the environment
+ * ("": none) names, else the configuration file's own, with a slash; nothing for an absolute path.
+ * false: too long, or the folder does not exist. */
+bool settings_folder(const struct loader *loader, const char *path, const char *variable,
+                     char ret_folder[static PATH_MAX]);
+
+/** Of the addresses that are listened on, in listen.c. */
+setting_set_fn listen_set, listen_set_mode, listen_set_group;
+
+/** Of TLS, in tls.c: the files, and what is loaded from them once both are known. */
+setting_set_fn tls_set_file;
+void tls_load(struct loader *loader, const config_setting_t *root);
 
 /** Of the types that only kinds have. */
 setting_set_fn kind_set_follow, kind_set_builtin, kind_set_command, kind_set_queue_name,

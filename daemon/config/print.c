@@ -196,31 +196,58 @@ static void print_kind_value(FILE *file, const struct setting *setting,
     }
 }
 
+static void print_listeners(FILE *file, const struct config *config)
+{
+    fputs(config->listener_count > 1 ? "[" : "", file);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        fputs(i > 0 ? ", " : "", file);
+        print_text(file, config->listeners[i].text);
+    }
+    fputs(config->listener_count > 1 ? "]" : "", file);
+}
+
 void print_top_value(FILE *file, const struct setting *setting, const struct config *config)
 {
-    if (setting->type == TYPE_LISTEN)
-        print_text(file, config->listen_text);
-    else if (setting->type == TYPE_TOKEN_FILE)
-        print_text(file, config->token_file);
-    else if (setting->type == TYPE_HOSTS)
+    const char *field = (const char *)config + setting->offset;
+
+    switch (setting->type) {
+    case TYPE_LISTEN:
+        print_listeners(file, config);
+        break;
+    case TYPE_MODE:
+        fprintf(file, "\"%04o\"", config->socket_mode);
+        break;
+    case TYPE_GROUP:
+    case TYPE_PEM_FILE:
+    case TYPE_TOKEN_FILE:
+    case TYPE_STORE:
+        print_text(file, *(char *const *)(const void *)field);
+        break;
+    case TYPE_HOSTS:
         print_texts(file, config->hosts);
-    else if (setting->type == TYPE_STORE)
-        print_text(file, config->store);
-    else if (setting->type == TYPE_LEVEL)
+        break;
+    case TYPE_LEVEL:
         print_text(file, log_level_name(config->log_level));
-    else if (setting->type == TYPE_LOG_FORMAT)
+        break;
+    case TYPE_LOG_FORMAT:
         print_text(file, log_format_name(config->log_format));
-    else if (setting->type == TYPE_BOOL)
-        fputs(*(const bool *)((const char *)config + setting->offset) ? "true" : "false", file);
-    else
-        print_number(file, setting, (const char *)config + setting->offset);
+        break;
+    case TYPE_BOOL:
+        fputs(*(const bool *)field ? "true" : "false", file);
+        break;
+    default:
+        print_number(file, setting, field);
+        break;
+    }
 }
 
 bool print_top_has(const struct config *config, const struct setting *setting)
 {
     switch (setting->type) {
+    case TYPE_GROUP:
+    case TYPE_PEM_FILE:
     case TYPE_TOKEN_FILE:
-        return config->token_file != NULL;
+        return *(char *const *)(const void *)((const char *)config + setting->offset) != NULL;
     case TYPE_HOSTS:
         return config->hosts != NULL;
     default:

@@ -1,6 +1,5 @@
 /* The table of settings, and how the values of each type are taken from the file, from -o and from
  * the table's own defaults. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +23,7 @@ const struct setting setting_table[] = {
 };
 // clang-format on
 
-enum { SCOPE_SETTINGS_MAX = 40 }; // of one scope; more than there are
+enum { SCOPE_SETTINGS_MAX = 80 }; // of one scope; more than there are
 
 const struct setting *setting_find(enum setting_scope scope, const char *name)
 {
@@ -244,95 +243,41 @@ static void set_log_format(struct loader *loader, const struct setting *setting,
         fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
 }
 
-/* Splits "127.0.0.1:80" and "[::1]:80". */
-static bool split_address(const char *text, char host[static 64], uint16_t *ret_port)
+bool settings_folder(const struct loader *loader, const char *path, const char *variable,
+                     char ret_folder[static PATH_MAX])
 {
-    const char *colon = strrchr(text, ':');
-    uint64_t port;
-    if (colon == NULL || units_unsigned(colon + 1, UINT16_MAX, &port) < 0)
-        return false;
+    const char *named = variable[0] != '\0' ? getenv(variable) : NULL;
 
-    const char *start = text;
-    const char *end = colon;
-    bool has_brackets = end - start >= 2 && *start == '[' && end[-1] == ']';
-    if (has_brackets) {
-        start++;
-        end--;
+    if (path[0] == '/') {
+        ret_folder[0] = '\0';
+        return true;
     }
-    size_t length = (size_t)(end - start);
-    if (length == 0 || length >= 64 || (!has_brackets && memchr(start, ':', length) != NULL))
+    if (named != NULL && named[0] == '/') {
+        size_t length = strcspn(named, ":");
+        if (length >= PATH_MAX - 1)
+            return false;
+        memcpy(ret_folder, named, length);
+        memcpy(ret_folder + length, "/", 2);
+        return true;
+    }
+    if (realpath(loader->folder[0] != '\0' ? loader->folder : ".", ret_folder) == NULL)
         return false;
-    memcpy(host, start, length);
-    host[length] = '\0';
-    *ret_port = (uint16_t)port;
+    size_t length = strlen(ret_folder);
+    if (length >= PATH_MAX - 1)
+        return false;
+    if (ret_folder[length - 1] != '/')
+        memcpy(ret_folder + length, "/", 2);
     return true;
 }
 
-static void set_listen(struct loader *loader, const struct setting *setting,
-                       const struct value *value, void *object)
-{
-    static const char what[] = "an address and a port such as \"127.0.0.1:7733\" or \"[::1]:7733\"";
-    struct config *config = object;
-    const char *text = settings_string(loader, setting, value, what);
-    char host[64];
-    uint16_t port;
-    struct in_addr four;
-    struct in6_addr six;
-
-    if (text == NULL)
-        return;
-    if (strlen(text) >= sizeof(config->listen_text) || !split_address(text, host, &port)) {
-        fault_value(loader, setting, value, "must be %s, not \"%.60s\"", what, text);
-        return;
-    }
-    if (strcmp(host, "localhost") == 0)
-        memcpy(host, "127.0.0.1", sizeof("127.0.0.1"));
-    bool is_four = inet_pton(AF_INET, host, &four) == 1;
-    bool is_six = inet_pton(AF_INET6, host, &six) == 1;
-    if (!is_four && !is_six) {
-        fault_value(loader, setting, value,
-                    "must be %s; names other than localhost are not looked up, not \"%.60s\"", what,
-                    text);
-        return;
-    }
-    char *copy = loader_strdup(loader, host);
-    if (copy == NULL)
-        return;
-    free(config->listen_host);
-    config->listen_host = copy;
-    config->listen_port = port;
-    config->listen_is_loopback =
-        is_four ? ntohl(four.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&six);
-    memcpy(config->listen_text, text, strlen(text) + 1);
-}
-
-/* A relative path lies below the first of systemd's state folders, else below the configuration
- * file's own. */
 static bool absolute_store(const struct loader *loader, const char *text,
                            char path[static PATH_MAX])
 {
     enum { LONGEST = PATH_MAX - 64 }; // there are files beside it, with longer names
     char folder[PATH_MAX];
-    const char *state = getenv("STATE_DIRECTORY");
 
-    if (text[0] == '/') {
-        folder[0] = '\0';
-    } else if (state != NULL && state[0] == '/') {
-        size_t length = strcspn(state, ":");
-        if (length >= sizeof(folder) - 1)
-            return false;
-        memcpy(folder, state, length);
-        memcpy(folder + length, "/", 2);
-    } else {
-        if (realpath(loader->folder[0] != '\0' ? loader->folder : ".", folder) == NULL)
-            return false;
-        size_t length = strlen(folder);
-        if (length >= sizeof(folder) - 1)
-            return false;
-        if (folder[length - 1] != '/')
-            memcpy(folder + length, "/", 2);
-    }
-    if (strlen(folder) + strlen(text) >= LONGEST)
+    if (!settings_folder(loader, text, "STATE_DIRECTORY", folder) ||
+        strlen(folder) + strlen(text) >= LONGEST)
         return false;
     memcpy(path, folder, strlen(folder));
     memcpy(path + strlen(folder), text, strlen(text) + 1);
@@ -385,7 +330,10 @@ void setting_set(struct loader *loader, const struct setting *setting, const str
                  void *object)
 {
     static setting_set_fn *const set_fns[] = {
-        [TYPE_LISTEN] = set_listen,
+        [TYPE_LISTEN] = listen_set,
+        [TYPE_MODE] = listen_set_mode,
+        [TYPE_GROUP] = listen_set_group,
+        [TYPE_PEM_FILE] = tls_set_file,
         [TYPE_TOKEN_FILE] = access_set_token_file,
         [TYPE_HOSTS] = access_set_hosts,
         [TYPE_BOOL] = set_bool,

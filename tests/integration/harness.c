@@ -506,6 +506,11 @@ const char *test_daemon_program(void)
     return program("RUNNELD_TEST", "tests/runneld");
 }
 
+const char *activate_program(void)
+{
+    return program("RUNNEL_ACTIVATE", "tests/integration/tools/activate");
+}
+
 const char *ledger_program(void)
 {
     return program("RUNNEL_LEDGER", "tests/integration/tools/ledger");

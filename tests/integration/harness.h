@@ -128,6 +128,8 @@ const char *daemon_program(void);
 const char *test_daemon_program(void);
 /** tests/integration/tools/ledger.c, built. */
 const char *ledger_program(void);
+/** tests/integration/tools/activate.c, built. */
+const char *activate_program(void);
 
 /* ---- the daemon ---- */
 
@@ -227,6 +229,10 @@ void client_free(struct client *client); // not of one that belongs to a daemon
 void client_port(struct client *client, uint16_t port);
 /** From now on its calls have this token. */
 void client_token(struct client *client, const char *token);
+/** From now on by a unix socket; by TLS, trusting this file of certificates. The texts are kept by
+ * the caller. */
+void client_unix(struct client *client, const char *path);
+void client_tls(struct client *client, const char *trusted_path);
 /** Never fails the scenario; any thread. */
 struct reply *client_call(struct client *client, const struct request *request);
 void reply_free(struct reply *reply);
@@ -292,6 +298,7 @@ json_t *queue(struct daemon *daemon, const char *name);
 
 struct wire;
 struct wire *wire_open(uint16_t port);
+struct wire *wire_open_unix(const char *path);
 void wire_send(struct wire *wire, const char *bytes, size_t count);
 /** A request as plain_text makes it, sent whole. */
 void wire_sendf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));

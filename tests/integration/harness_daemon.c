@@ -261,24 +261,27 @@ void daemon_launch(struct daemon *daemon)
     daemon->reading = true;
 }
 
-/* From the line of the event `ready`: …listen=127.0.0.1:43210… */
+/* From the line of the event `ready`: …listen=127.0.0.1:43210,unix:/tmp/x… the first address's; 0:
+ * a unix socket is the first. */
 static uint16_t ready_port(struct daemon *daemon)
 {
     static const char key[] = " listen=";
     uint64_t port = 0;
+    bool is_unix = false;
 
     (void)pthread_mutex_lock(&daemon->mu);
     const char *line = find_line_locked(daemon, "event=ready ", daemon->log_run);
     const char *value = line != NULL ? strstr(line, key) : NULL;
     if (value != NULL && value < strchr(line, '\n')) {
-        const char *end = value + sizeof(key) - 1 + strcspn(value + sizeof(key) - 1, " \n");
+        const char *end = value + sizeof(key) - 1 + strcspn(value + sizeof(key) - 1, ", \n");
 
+        is_unix = strncmp(value + sizeof(key) - 1, "unix:", 5) == 0;
         while (end > value && end[-1] != ':')
             end--;
-        port = number_in(end, NULL);
+        port = is_unix ? 0 : number_in(end, NULL);
     }
     (void)pthread_mutex_unlock(&daemon->mu);
-    assert_in_range(port, 1, 65535);
+    assert_in_range(port, is_unix ? 0 : 1, 65535);
     return (uint16_t)port;
 }
 

@@ -12,6 +12,8 @@ struct client {
     CURL *curl;
     uint16_t port;
     char authorization[128]; // "": none is sent
+    const char *unix_path;   // NULL: by TCP
+    const char *trusted;     // NULL: without TLS
 };
 
 /* ---- calls ---- */
@@ -47,6 +49,32 @@ void client_token(struct client *client, const char *token)
     int length = snprintf(client->authorization, sizeof(client->authorization),
                           "Authorization: Bearer %s", token);
     assert_in_range(length, 1, sizeof(client->authorization) - 1);
+}
+
+void client_unix(struct client *client, const char *path)
+{
+    client->unix_path = path;
+}
+
+void client_tls(struct client *client, const char *trusted_path)
+{
+    client->trusted = trusted_path;
+}
+
+static void set_address(const struct client *client, const char *path)
+{
+    char url[4096];
+
+    if (client->unix_path != NULL) {
+        (void)snprintf(url, sizeof(url), "http://localhost%s", path);
+        (void)curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
+    } else {
+        (void)snprintf(url, sizeof(url), "%s://127.0.0.1:%u%s",
+                       client->trusted != NULL ? "https" : "http", client->port, path);
+    }
+    if (client->trusted != NULL)
+        (void)curl_easy_setopt(client->curl, CURLOPT_CAINFO, client->trusted);
+    (void)curl_easy_setopt(client->curl, CURLOPT_URL, url); // copied
 }
 
 static size_t take(char *bytes, size_t size, size_t count, void *arg)
@@ -103,7 +131,7 @@ struct reply *client_call(struct client *client, const struct request *request)
 {
     CURL *curl = client->curl;
     struct reply *reply = calloc(1, sizeof(*reply));
-    char url[4096], error[CURL_ERROR_SIZE] = "";
+    char error[CURL_ERROR_SIZE] = "";
     size_t head_bytes = 0;
     long status = 0, connects = 0;
 
@@ -115,12 +143,11 @@ struct reply *client_call(struct client *client, const struct request *request)
     if (head == NULL || body == NULL)
         abort();
     int64_t within_ms = (request->within_ms > 0 ? request->within_ms : CALL_WITHIN_MS) * slow();
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", client->port, request->path);
     curl_easy_reset(curl);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     (void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    set_address(client, request->path);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)within_ms);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
     (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct wire {
@@ -45,6 +46,21 @@ struct wire *wire_open(uint16_t port)
     (void)setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (connect(wire->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         harness_fail(__FILE__, __LINE__, "cannot connect: %s", strerror(errno));
+    return wire;
+}
+
+struct wire *wire_open_unix(const char *path)
+{
+    struct wire *wire = calloc(1, sizeof(*wire));
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    assert_non_null(wire);
+    keep_with(wire_end, wire);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    wire->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(wire->fd >= 0);
+    if (connect(wire->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        harness_fail(__FILE__, __LINE__, "cannot connect to %s: %s", path, strerror(errno));
     return wire;
 }
 

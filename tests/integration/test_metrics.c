@@ -502,7 +502,8 @@ static const char *source(const char *path)
     return plain_text("%s/%s", folder, path);
 }
 
-/* Every name in the text that begins with prefix is one of the samples'. Returns how many. */
+/* Every name in the text that begins with prefix is one of the samples', or of a family that has
+ * none here (there is no TLS). Returns how many. */
 static unsigned expect_names(const struct scrape *scrape, const char *content, const char *prefix)
 {
     unsigned count = 0;
@@ -515,6 +516,8 @@ static unsigned expect_names(const struct scrape *scrape, const char *content, c
             continue; // in the middle of another word
         for (size_t i = 0; i < scrape->sample_count && !is_there; i++)
             is_there = strcmp(scrape->samples[i].name, name) == 0;
+        for (size_t i = 0; i < scrape->family_count && !is_there; i++)
+            is_there = strcmp(scrape->families[i].name, name) == 0;
         if (!is_there)
             fail_msg("there is no %s", name);
         count++;

@@ -14,7 +14,10 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -50,6 +53,14 @@ int __real_open(const char *path, int flags, ...);
 pid_t __real_fork(void);
 int __real_statfs(const char *path, struct statfs *status);
 ssize_t __real_getrandom(void *bytes, size_t count, unsigned flags);
+int __real_socket(int family, int type, int protocol);
+int __real_bind(int fd, const struct sockaddr *address, socklen_t length);
+int __real_listen(int fd, int backlog);
+int __real_fchmod(int fd, mode_t mode);
+int __real_chmod(const char *path, mode_t mode);
+int __real_chown(const char *path, uid_t owner, gid_t group);
+int __real_flock(int fd, int operation);
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -68,6 +79,14 @@ int __wrap_open(const char *path, int flags, ...);
 pid_t __wrap_fork(void);
 int __wrap_statfs(const char *path, struct statfs *status);
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags);
+int __wrap_socket(int family, int type, int protocol);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_listen(int fd, int backlog);
+int __wrap_fchmod(int fd, mode_t mode);
+int __wrap_chmod(const char *path, mode_t mode);
+int __wrap_chown(const char *path, uid_t owner, gid_t group);
+int __wrap_flock(int fd, int operation);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 
 /* The errno with which this call is to fail, or 0. */
 static int strike(enum fault_call call)
@@ -252,5 +271,45 @@ int __wrap_statfs(const char *path, struct statfs *status)
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags)
 {
     return fails(FAULT_GETRANDOM) ? -1 : __real_getrandom(bytes, count, flags);
+}
+
+int __wrap_socket(int family, int type, int protocol)
+{
+    return fails(FAULT_SOCKET) ? -1 : __real_socket(family, type, protocol);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    return fails(FAULT_BIND) ? -1 : __real_bind(fd, address, length);
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+    return fails(FAULT_LISTEN) ? -1 : __real_listen(fd, backlog);
+}
+
+int __wrap_fchmod(int fd, mode_t mode)
+{
+    return fails(FAULT_FCHMOD) ? -1 : __real_fchmod(fd, mode);
+}
+
+int __wrap_chmod(const char *path, mode_t mode)
+{
+    return fails(FAULT_CHMOD) ? -1 : __real_chmod(path, mode);
+}
+
+int __wrap_chown(const char *path, uid_t owner, gid_t group)
+{
+    return fails(FAULT_CHOWN) ? -1 : __real_chown(path, owner, group);
+}
+
+int __wrap_flock(int fd, int operation)
+{
+    return fails(FAULT_FLOCK) ? -1 : __real_flock(fd, operation);
+}
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    return fails(FAULT_ACCEPT4) ? -1 : __real_accept4(fd, address, length, flags);
 }
 // NOLINTEND(readability-identifier-naming)

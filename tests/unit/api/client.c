@@ -12,13 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "store/buffer.h"
 #include "config/units.h"
+#include "store/buffer.h"
 
 void rig_start(struct rig *rig)
 {
     struct error error;
-    int r = server_start(rig->engine, &rig->server, &error);
+    int r = server_start(rig->engine, NULL, &rig->server, &error);
 
     if (r < 0)
         fail_msg("server_start: %s", error.text);

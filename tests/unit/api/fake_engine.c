@@ -82,11 +82,27 @@ static const char *queue_names[] = {queues[0].name, queues[1].name, NULL};
 
 static void fill_config(struct config *config)
 {
-    static char host[] = "127.0.0.1";
-
     *config = (struct config){
-        .listen_host = host,
-        .listen_port = 0,
+        .listeners = {{.host = "127.0.0.1", .is_loopback = true}},
+        .listener_count = 1,
+        .socket_mode = 0660,
+        .limits = {.max_header = 16 << 10,
+                   .max_headers = 64,
+                   .max_url = 2 << 10,
+                   .header_timeout = 5 * RN_SECOND,
+                   .body_timeout = 30 * RN_SECOND,
+                   .answer_timeout = 30 * RN_SECOND,
+                   .idle_timeout = 15 * RN_SECOND,
+                   .max_wait = 60 * RN_SECOND,
+                   .max_connection_requests = 1000,
+                   .max_task_body = 2 << 20,
+                   .max_array_body = 16 << 20,
+                   .max_array_tasks = 10000,
+                   .max_json_depth = 32,
+                   .max_args = 1 << 20,
+                   .max_string = 1 << 10,
+                   .max_tags = 32,
+                   .max_tag = 128},
         .max_connections = 256,
         .max_waiting = 8,
         .max_backlog = 1000000,

@@ -9,13 +9,18 @@
 #include "api/framing.h"
 #include "api/key.h"
 
-static void a_port_of_80_may_be_left_out(void **state)
+static const struct config_limits limits = {
+    .max_header = 16 << 10, .max_headers = 64, .max_url = 2 << 10};
+
+static void a_port_of_80_or_443_may_be_left_out(void **state)
 {
     struct framing_hosts hosts;
     struct head head = {.host = "localhost"};
 
     (void)state;
     framing_hosts(&hosts, "127.0.0.1", 80);
+    assert_true(framing_host(&head, &hosts, NULL));
+    framing_hosts(&hosts, "127.0.0.1", 443);
     assert_true(framing_host(&head, &hosts, NULL));
     framing_hosts(&hosts, "127.0.0.1", 8080);
     assert_false(framing_host(&head, &hosts, NULL));
@@ -78,7 +83,7 @@ static void further_hosts_are_names_as_they_stand_there(void **state)
 
 static void the_first_fault_of_a_header_counts(void **state)
 {
-    struct head head = {.field_count = 0};
+    struct head head = {.limits = &limits};
 
     (void)state;
     framing_field(&head, "Content-Length", 14, "3", 1);
@@ -91,7 +96,7 @@ static void the_first_fault_of_a_header_counts(void **state)
 
 static void a_length_beyond_all_bounds_is_a_length(void **state)
 {
-    struct head head = {.field_count = 0};
+    struct head head = {.limits = &limits};
 
     (void)state;
     framing_field(&head, "Content-Length", 14, "99999999999999999999999999", 26);
@@ -197,7 +202,7 @@ static void faults_are_counted_beyond_what_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_port_of_80_may_be_left_out),
+        cmocka_unit_test(a_port_of_80_or_443_may_be_left_out),
         cmocka_unit_test(an_address_that_stands_for_all_is_no_name),
         cmocka_unit_test(further_hosts_are_names_as_they_stand_there),
         cmocka_unit_test(the_first_fault_of_a_header_counts),

@@ -635,8 +635,8 @@ static void a_second_server_on_the_port_is_told_who_has_it(void **state)
     struct error error;
 
     assert_int_equal(fake_new(&engine), 0);
-    fake_config(engine)->listen_port = rig->port;
-    assert_int_equal(server_start(engine, &server, &error), -EADDRINUSE);
+    fake_config(engine)->listeners[0].port = rig->port;
+    assert_int_equal(server_start(engine, NULL, &server, &error), -EADDRINUSE);
     assert_non_null(strstr(error.text, "has it"));
     fake_free(engine);
 }

@@ -23,14 +23,21 @@ static json_int_t open_connections(struct rig *rig)
     return open;
 }
 
-/* ---- deadlines; the tests shorten all but the one that they are about ---- */
+/* ---- deadlines ---- */
+
+/* The server starts with these. */
+static struct config_limits *limits_of(struct rig *rig)
+{
+    return &fake_config(rig->engine)->limits;
+}
 
 static void a_slow_header_is_ended_however_lively_it_is(void **state)
 {
     struct rig *rig = *state;
     char text[200];
 
-    rig->server->timeouts.head = 300 * RN_MILLISECOND;
+    limits_of(rig)->header_timeout = 300 * RN_MILLISECOND;
+    rig_start(rig);
     int fd = client_connect(rig);
     client_text(fd, "GET /healthz HTTP/1.1\r\n");
     // A byte every 20 ms: each comes long before any timeout of idleness.
@@ -58,7 +65,8 @@ static void a_slow_body_is_answered_408(void **state)
     char text[400];
     static const char *const types[] = {"application/json", "application/x-ndjson"};
 
-    rig->server->timeouts.body = 300 * RN_MILLISECOND;
+    limits_of(rig)->body_timeout = 300 * RN_MILLISECOND;
+    rig_start(rig);
     for (size_t i = 0; i < 2; i++) {
         int fd = client_connect(rig);
         (void)snprintf(text, sizeof(text),
@@ -85,7 +93,8 @@ static void a_stream_may_go_on_as_long_as_lines_come(void **state)
     struct rig *rig = *state;
     char text[400];
 
-    rig->server->timeouts.body = 2 * RN_SECOND;
+    limits_of(rig)->body_timeout = 2 * RN_SECOND;
+    rig_start(rig);
     int fd = client_connect(rig);
     (void)snprintf(text, sizeof(text),
                    "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
@@ -116,7 +125,8 @@ static void an_idle_connection_is_closed(void **state)
 {
     struct rig *rig = *state;
 
-    rig->server->timeouts.idle = 300 * RN_MILLISECOND;
+    limits_of(rig)->idle_timeout = 300 * RN_MILLISECOND;
+    rig_start(rig);
     int fd = client_connect(rig);
     struct reply reply = request_on(fd, rig, "GET", "/healthz", NULL, NULL);
     assert_int_equal(reply.status, 200);
@@ -132,6 +142,8 @@ static void who_does_not_read_the_answer_is_closed(void **state)
     const int small = 4096;
     char text[300];
 
+    limits_of(rig)->answer_timeout = 300 * RN_MILLISECOND;
+    rig_start(rig);
     // A large answer, into a small window.
     char *body = task_with_args(1 << 20);
     for (int i = 0; i < 8; i++) {
@@ -140,7 +152,6 @@ static void who_does_not_read_the_answer_is_closed(void **state)
         reply_fini(&reply);
     }
     free(body);
-    rig->server->timeouts.answer = 300 * RN_MILLISECOND;
     int fd = client_connect(rig);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
     (void)snprintf(text, sizeof(text),
@@ -160,12 +171,13 @@ static void a_wait_is_under_no_deadline(void **state)
 {
     struct rig *rig = *state;
     char text[300];
+
+    limits_of(rig)->header_timeout = RN_SECOND;
+    limits_of(rig)->body_timeout = 500 * RN_MILLISECOND;
+    limits_of(rig)->answer_timeout = RN_SECOND;
+    rig_start(rig);
     struct reply reply = post(rig, "/v1/tasks", "{\"kind\":\"echo\"}");
     reply_fini(&reply);
-
-    rig->server->timeouts.head = RN_SECOND;
-    rig->server->timeouts.body = 100 * RN_MILLISECOND;
-    rig->server->timeouts.answer = 100 * RN_MILLISECOND;
     int fd = client_connect(rig);
     (void)snprintf(text, sizeof(text),
                    "GET /v1/tasks/1?wait=60s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
@@ -175,7 +187,6 @@ static void a_wait_is_under_no_deadline(void **state)
     int idle = client_connect(rig);
     assert_true(client_is_closed(idle));
     (void)close(idle);
-    rig->server->timeouts.answer = 30 * RN_SECOND;
     fake_set(rig->engine, 1, TASK_SUCCEEDED, NULL, false);
     reply = client_read(fd, false);
     assert_int_equal(reply.status, 200);
@@ -296,7 +307,7 @@ static void a_server_starts_whole_or_not_at_all(void **state)
             struct server *server = NULL;
 
             fault_fail(calls[i], nth, calls[i] == FAULT_PTHREAD_CREATE ? EAGAIN : ENOMEM);
-            int r = server_start(rig->engine, &server, &error);
+            int r = server_start(rig->engine, NULL, &server, &error);
             bool reached = fault_reached();
             if (r == 0) {
                 server_free(server);
@@ -315,14 +326,15 @@ static void a_server_starts_whole_or_not_at_all(void **state)
 
 int main(void)
 {
+#define ON_STOPPED(test) cmocka_unit_test_setup_teardown(test, rig_setup_stopped, rig_teardown)
 #define ON_RIG(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        ON_RIG(a_slow_header_is_ended_however_lively_it_is),
-        ON_RIG(a_slow_body_is_answered_408),
-        ON_RIG(a_stream_may_go_on_as_long_as_lines_come),
-        ON_RIG(an_idle_connection_is_closed),
-        ON_RIG(who_does_not_read_the_answer_is_closed),
-        ON_RIG(a_wait_is_under_no_deadline),
+        ON_STOPPED(a_slow_header_is_ended_however_lively_it_is),
+        ON_STOPPED(a_slow_body_is_answered_408),
+        ON_STOPPED(a_stream_may_go_on_as_long_as_lines_come),
+        ON_STOPPED(an_idle_connection_is_closed),
+        ON_STOPPED(who_does_not_read_the_answer_is_closed),
+        ON_STOPPED(a_wait_is_under_no_deadline),
         ON_RIG(two_hundred_and_fifty_six_busy_connections_do_not_stall),
         ON_RIG(each_failed_allocation_is_an_answer_or_an_end),
         cmocka_unit_test_setup_teardown(a_server_starts_whole_or_not_at_all, rig_setup_stopped,

@@ -37,7 +37,7 @@ static void a_connection_that_was_lost_is_made_again(void **state)
     struct rig *rig = *state;
 
     assert_true(beat_until(rig, 3) >= 3);
-    (void)shutdown(rig->server->pulse.ours, SHUT_RDWR);
+    (void)shutdown(rig->server->listeners[0].pulse.ours, SHUT_RDWR);
     assert_true(beat_until(rig, 6) >= 6);
 }
 
@@ -45,7 +45,7 @@ static void where_tls_is_wanted_each_sign_is_a_connection_of_its_own(void **stat
 {
     struct rig *rig = *state;
 
-    rig->server->pulse.is_tls = true;
+    rig->server->listeners[0].pulse.is_tls = true;
     assert_true(beat_until(rig, 20) >= 20);
     assert_int_equal(rig->server->connections.count, 0);
 }

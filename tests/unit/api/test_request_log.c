@@ -64,7 +64,7 @@ static void a_body_that_took_too_long_is_logged_as_408(void **state)
     struct rig *rig = *state;
     char text[400];
 
-    rig->server->timeouts.body = 300 * RN_MILLISECOND;
+    fake_config(rig->engine)->limits.body_timeout = 300 * RN_MILLISECOND;
     int fd = client_connect(rig);
     (void)snprintf(text, sizeof(text),
                    "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
@@ -85,7 +85,7 @@ static void a_header_that_took_too_long_is_logged_without_a_status(void **state)
 {
     struct rig *rig = *state;
 
-    rig->server->timeouts.head = 300 * RN_MILLISECOND;
+    fake_config(rig->engine)->limits.header_timeout = 300 * RN_MILLISECOND;
     int fd = client_connect(rig);
     client_text(fd, "GET /slow HTTP/1.1\r\n");
     assert_true(client_is_closed(fd));

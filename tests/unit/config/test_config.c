@@ -30,9 +30,9 @@ static void empty_file_has_all_defaults(void **state)
     struct loaded loaded = load_right("");
     const struct config *config = loaded.config;
 
-    assert_string_equal(config->listen_text, "127.0.0.1:7733");
-    assert_string_equal(config->listen_host, "127.0.0.1");
-    assert_int_equal(config->listen_port, 7733);
+    assert_string_equal(config->listeners[0].text, "127.0.0.1:7733");
+    assert_string_equal(config->listeners[0].host, "127.0.0.1");
+    assert_int_equal(config->listeners[0].port, 7733);
     assert_int_equal(config->drain_timeout, 25 * RN_SECOND);
     assert_int_equal(config->kill_grace, 10 * RN_SECOND);
     assert_int_equal(config->max_connections, 256);
@@ -72,9 +72,9 @@ static void every_setting_of_the_top_is_taken(void **state)
                                       "access_log = true;\n");
     const struct config *config = loaded.config;
 
-    assert_string_equal(config->listen_text, "[::1]:0");
-    assert_string_equal(config->listen_host, "::1");
-    assert_int_equal(config->listen_port, 0);
+    assert_string_equal(config->listeners[0].text, "[::1]:0");
+    assert_string_equal(config->listeners[0].host, "::1");
+    assert_int_equal(config->listeners[0].port, 0);
     assert_string_equal(config->store, "/srv/tasks.db");
     assert_int_equal(config->drain_timeout, 20 * RN_SECOND);
     assert_int_equal(config->kill_grace, 1500 * RN_MILLISECOND);
@@ -97,9 +97,9 @@ static void localhost_is_listened_on_by_number(void **state)
     (void)state;
     struct loaded loaded = load_right("listen = \"localhost:65535\";\n");
 
-    assert_string_equal(loaded.config->listen_text, "localhost:65535");
-    assert_string_equal(loaded.config->listen_host, "127.0.0.1");
-    assert_int_equal(loaded.config->listen_port, 65535);
+    assert_string_equal(loaded.config->listeners[0].text, "localhost:65535");
+    assert_string_equal(loaded.config->listeners[0].host, "127.0.0.1");
+    assert_int_equal(loaded.config->listeners[0].port, 65535);
     loaded_fini(&loaded);
 }
 
@@ -120,7 +120,7 @@ static void overrides_win_over_the_file(void **state)
     assert_int_equal(loaded.fault_count, 1);
     assert_non_null(strstr(loaded.faults[0].text, "come to 1m36s"));
     const struct config *config = loaded.config;
-    assert_int_equal(config->listen_port, 0);
+    assert_int_equal(config->listeners[0].port, 0);
     assert_int_equal(config->drain_timeout, 5 * RN_SECOND);
     assert_int_equal(config->kill_grace, 90 * RN_SECOND);
     assert_int_equal(config->max_waiting, 7);

@@ -40,7 +40,7 @@ static void sample_is_right_and_its_programs_exist(void **state)
         fail_msg("the sample has faults");
     }
 
-    assert_string_equal(loaded.config->listen_text, "127.0.0.1:7733");
+    assert_string_equal(loaded.config->listeners[0].text, "127.0.0.1:7733");
     static const char *const kinds[] = {"echo",   "noop",     "sleep",    "fail", "primes",
                                         "double", "checksum", "compress", "sort"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
@@ -118,7 +118,7 @@ static void defaults_in_comments_are_those_in_force(void **state)
     assert_int_equal(made_real.result, 0);
     const struct config *a = as_it_is.config;
     const struct config *b = made_real.config;
-    assert_int_equal(a->listen_port, b->listen_port);
+    assert_int_equal(a->listeners[0].port, b->listeners[0].port);
     for (const struct setting *setting = setting_table; setting->name != NULL; setting++)
         if (setting->scope == SCOPE_TOP && setting->type != TYPE_STORE &&
             setting->type != TYPE_LISTEN && setting->default_text != NULL)

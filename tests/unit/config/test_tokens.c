@@ -359,7 +359,7 @@ static void overrides_and_printing_know_the_settings_of_access(void **state)
 
 /* ---- who may listen where ---- */
 
-static void beyond_loopback_tokens_and_a_proxy_are_needed(void **state)
+static void beyond_loopback_tokens_and_tls_or_a_proxy_are_needed(void **state)
 {
     static const struct {
         const char *text;
@@ -374,9 +374,9 @@ static void beyond_loopback_tokens_and_a_proxy_are_needed(void **state)
         {"listen = \"128.0.0.1:1\";\n", "set token_file"},
         {"listen = \"[::ffff:127.0.0.1]:1\";\n", "set token_file"},
         {"listen = \"0.0.0.0:1\"; behind_proxy = true;\n", "set token_file"},
-        {"listen = \"0.0.0.0:1\"; token_file = \"tokens\";\n", "set behind_proxy = true"},
+        {"listen = \"0.0.0.0:1\"; token_file = \"tokens\";\n", "or behind_proxy = true"},
         {"listen = \"[fe80::1]:1\"; token_file = \"tokens\"; behind_proxy = false;\n",
-         "set behind_proxy = true"},
+         "or behind_proxy = true"},
         {"listen = \"0.0.0.0:1\"; token_file = \"tokens\"; behind_proxy = true;\n", NULL},
     };
 
@@ -524,7 +524,7 @@ int main(void)
         cmocka_unit_test(what_may_be_a_slip_is_warned_of),
         cmocka_unit_test(a_name_is_looked_for_in_the_credentials_first),
         cmocka_unit_test(overrides_and_printing_know_the_settings_of_access),
-        cmocka_unit_test(beyond_loopback_tokens_and_a_proxy_are_needed),
+        cmocka_unit_test(beyond_loopback_tokens_and_tls_or_a_proxy_are_needed),
         cmocka_unit_test(a_new_token_goes_with_its_line),
         cmocka_unit_test(what_no_line_can_say_makes_no_token),
         cmocka_unit_test(without_randomness_or_memory_there_is_no_token),
