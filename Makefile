@@ -32,6 +32,7 @@ endif
 CFLAGS := $(if $(SAN),-O1 -g,-O2 -g)
 
 PREFIX := /usr/local
+LIBDIR = $(PREFIX)/lib
 DESTDIR :=
 unit_folder := /lib/systemd/system
 examples_folder = $(PREFIX)/share/runnel/systemd
@@ -90,6 +91,7 @@ package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
     $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench) \
     $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate model,$(MAKECMDGOALS)),check) \
     $(if $(filter docs,$(MAKECMDGOALS)),docs) $(if $(filter check-system,$(MAKECMDGOALS)),system)
+package_sets += $(filter deb check-deb,$(MAKECMDGOALS))
 
 .PHONY: packages
 packages:
@@ -312,6 +314,16 @@ docs: packages ## the library's reference, made of its headers, in build/docs/ht
 	@echo '$(BUILD)/docs/html/index.html'
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Debian packages
+
+.PHONY: deb check-deb
+deb: packages ## Debian packages, in build/deb/; VERSION=0.2.0 gives them another version
+	@.ci/deb.sh '$(BUILD)' '$(VERSION)'
+
+check-deb: packages ## the packages in a fresh Debian with a systemd of its own, as root: install, upgrade, downgrade, remove, purge
+	@BUILD='$(BUILD)' tests/packages/check.sh
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Run, install, clean
 
 run_folder := $(BUILD)/run
@@ -325,14 +337,14 @@ run: $(BUILD)/runneld ## starts runneld in the foreground on the sample configur
 
 .PHONY: install install-lib uninstall
 install-lib: lib ## the library alone: headers, librunnel.a, librunnel.so and runnel.pc, below DESTDIR, in PREFIX (/usr/local)
-	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include/runnel'
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(PREFIX)/include/runnel'
 	install -m 644 lib/include/runnel/*.h '$(DESTDIR)$(PREFIX)/include/runnel/'
-	install -m 644 $(BUILD)/librunnel.a '$(DESTDIR)$(PREFIX)/lib/librunnel.a'
-	install -m 644 $(BUILD)/librunnel.so '$(DESTDIR)$(PREFIX)/lib/librunnel.so.$(VERSION)'
-	ln -sf librunnel.so.$(VERSION) '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0'
-	ln -sf librunnel.so.0 '$(DESTDIR)$(PREFIX)/lib/librunnel.so'
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/runnel.pc.in > '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc'
-	chmod 644 '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc'
+	install -m 644 $(BUILD)/librunnel.a '$(DESTDIR)$(LIBDIR)/librunnel.a'
+	install -m 644 $(BUILD)/librunnel.so '$(DESTDIR)$(LIBDIR)/librunnel.so.$(VERSION)'
+	ln -sf librunnel.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/librunnel.so.0'
+	ln -sf librunnel.so.0 '$(DESTDIR)$(LIBDIR)/librunnel.so'
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|; s|@VERSION@|$(VERSION)|' lib/runnel.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/runnel.pc'
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/runnel.pc'
 	@# What is in a folder of the system is found by programs when its cache says so.
 	@if test -z '$(DESTDIR)' && test -w /etc/ld.so.cache; then ldconfig; fi
 
@@ -354,9 +366,9 @@ install: $(products) install-lib ## runneld, the library, units and sample confi
 	fi
 
 uninstall: ## what install and install-lib put there, but neither configuration, user nor tasks
-	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(PREFIX)/lib/librunnel.a' '$(DESTDIR)$(PREFIX)/lib/librunnel.so' \
-	    '$(DESTDIR)$(PREFIX)/lib/librunnel.so.0' '$(DESTDIR)$(PREFIX)/lib/librunnel.so.$(VERSION)' \
-	    '$(DESTDIR)$(PREFIX)/lib/pkgconfig/runnel.pc' \
+	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(LIBDIR)/librunnel.a' '$(DESTDIR)$(LIBDIR)/librunnel.so' \
+	    '$(DESTDIR)$(LIBDIR)/librunnel.so.0' '$(DESTDIR)$(LIBDIR)/librunnel.so.$(VERSION)' \
+	    '$(DESTDIR)$(LIBDIR)/pkgconfig/runnel.pc' \
 	    '$(DESTDIR)$(unit_folder)/runneld.service' '$(DESTDIR)$(unit_folder)/runneld.socket' '$(DESTDIR)$(users_folder)/runnel.conf'
 	rm -rf '$(DESTDIR)$(PREFIX)/include/runnel' '$(DESTDIR)$(examples_folder)'
 	@if test -d '$(DESTDIR)$(PREFIX)/share/runnel'; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)/share/runnel'; fi
