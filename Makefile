@@ -48,9 +48,9 @@ compile = $(CC) $(dialect) $(warnings) $(CFLAGS) $(harden) $(sanitize) $(if $(SA
 link = $(CC) -pthread $(CFLAGS) $(sanitize) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What there is. A layer may use those before it in this list; each becomes one archive.
+# What there is. A layer may use those before it in this list (cli observe and config alone); each becomes one archive.
 
-layers := observe config store runners engine api
+layers := observe config store runners engine api cli
 
 objects_of = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 lib_objects := $(call objects_of,lib/src/*.c)
@@ -64,6 +64,7 @@ below_store := $(BUILD)/store.a $(below_config)
 below_runners := $(BUILD)/runners.a $(below_store)
 below_engine := $(BUILD)/engine.a $(below_runners)
 below_api := $(BUILD)/api.a $(below_engine)
+below_cli := $(BUILD)/cli.a $(below_config)
 
 libs_lib := -lm
 libs_observe := -lsystemd $(libs_lib)
@@ -72,11 +73,12 @@ libs_store := -lsqlite3 -ljansson -lnettle $(libs_config)
 libs_runners := $(libs_store)
 libs_engine := $(libs_runners)
 libs_api := -lmicrohttpd $(libs_engine)
+libs_cli := -lcurl -ljansson -lncursesw -ltinfo $(libs_config)
 
-products := $(BUILD)/librunnel.a $(BUILD)/librunnel.so $(if $(main_object),$(BUILD)/runneld)
+products := $(BUILD)/librunnel.a $(BUILD)/librunnel.so $(if $(main_object),$(BUILD)/runneld $(BUILD)/runnel)
 
 .PHONY: all
-all: $(products) $(examples) ## everything but the tests: runneld, librunnel.a, librunnel.so, the examples
+all: $(products) $(examples) ## everything but the tests: runneld, runnel, librunnel.a, librunnel.so, the examples
 
 .PHONY: help
 help: ## this list
@@ -155,6 +157,10 @@ $(foreach layer,$(layers),$(eval $(call layer_rules,$(layer))))
 $(BUILD)/runneld: $(main_object) $(below_api)
 	$(link) -o $@ $^ $(libs_api)
 
+# The client's main stands in its folder: its archive is for the tests, which have their own.
+$(BUILD)/runnel: $(BUILD)/daemon/cli/main.o $(below_cli)
+	$(link) -o $@ $^ $(libs_cli)
+
 $(examples): $(BUILD)/%: $(BUILD)/%.o $(below_lib)
 	$(link) -o $@ $^ $(libs_lib)
 
@@ -194,8 +200,8 @@ $(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) | $(integr
 	$(link) -o $@ $^ -lcmocka -lcurl -ljansson -lsqlite3
 
 # Those that are shell scripts stand beside the programs. The one that installs the library builds it by itself, so a sanitizer
-# would change nothing.
-integration_scripts := $(patsubst %,$(BUILD)/%,$(filter-out $(if $(SAN),%/test_install.sh),$(wildcard tests/integration/test_*.sh)))
+# would change nothing; what the client's screens show is the same with one.
+integration_scripts := $(patsubst %,$(BUILD)/%,$(filter-out $(if $(SAN),%/test_install.sh %/test_cli_transcript.sh),$(wildcard tests/integration/test_*.sh)))
 $(integration_scripts): $(BUILD)/%: %
 	@mkdir -p $(@D)
 	@install -m 755 $< $@
@@ -217,14 +223,14 @@ $(BUILD)/tests/runneld: $(main_object) $(test_daemon_objects) $(below_api)
 	@mkdir -p $(@D)
 	$(link) -o $@ $^ $(libs_api)
 
-daemons := $(if $(main_object),$(BUILD)/runneld $(BUILD)/tests/runneld)
+daemons := $(if $(main_object),$(BUILD)/runneld $(BUILD)/tests/runneld $(BUILD)/runnel)
 valgrind := valgrind --quiet --suppressions=$(abspath tests/unit/valgrind.supp) --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
     --fair-sched=yes --num-callers=24 --child-silent-after-fork=yes
 
 # The processors, unless JOBS says otherwise.
 JOBS := $(shell nproc)
 chosen = $(if $(TESTS),$(foreach test,$(1),$(if $(findstring $(TESTS),$(test)),$(test))),$(1))
-run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
+run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNEL='$(abspath $(BUILD)/runnel)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
     RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' CC='$(CC)' \
     JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
 
@@ -329,7 +335,7 @@ check-deb: packages ## the packages in a fresh Debian with a systemd of its own,
 run_folder := $(BUILD)/run
 
 .PHONY: run
-run: $(BUILD)/runneld ## starts runneld in the foreground on the sample configuration; PORT=9000 make run takes another port
+run: $(BUILD)/runneld $(BUILD)/runnel ## starts runneld in the foreground on the sample configuration; PORT=9000 make run takes another port
 	@mkdir -p $(run_folder)
 	@# The daemon takes the shell's place, so that signals reach it; tee -i stays for what is logged after Ctrl-C.
 	@exec $(BUILD)/runneld -c config/runneld.conf -o store='$(CURDIR)/$(run_folder)/runnel.db' \
@@ -348,10 +354,14 @@ install-lib: lib ## the library alone: headers, librunnel.a, librunnel.so and ru
 	@# What is in a folder of the system is found by programs when its cache says so.
 	@if test -z '$(DESTDIR)' && test -w /etc/ld.so.cache; then ldconfig; fi
 
-install: $(products) install-lib ## runneld, the library, units and sample configuration, below DESTDIR, in PREFIX (/usr/local)
+install: $(products) install-lib ## runneld, runnel, the library, units and sample configuration, below DESTDIR, in PREFIX (/usr/local)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel' \
 	    '$(DESTDIR)$(examples_folder)/examples'
 	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
+	install -m 755 $(BUILD)/runnel '$(DESTDIR)$(PREFIX)/bin/runnel'
+	install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' '$(DESTDIR)$(PREFIX)/share/zsh/site-functions'
+	install -m 644 daemon/cli/completions/runnel.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/runnel'
+	install -m 644 daemon/cli/completions/_runnel '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_runnel'
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/runneld.service > '$(DESTDIR)$(unit_folder)/runneld.service'
 	chmod 644 '$(DESTDIR)$(unit_folder)/runneld.service'
 	install -m 644 systemd/runneld.socket '$(DESTDIR)$(unit_folder)/runneld.socket'
@@ -366,6 +376,8 @@ install: $(products) install-lib ## runneld, the library, units and sample confi
 	fi
 
 uninstall: ## what install and install-lib put there, but neither configuration, user nor tasks
+	rm -f '$(DESTDIR)$(PREFIX)/bin/runnel' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/runnel' \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_runnel'
 	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(LIBDIR)/librunnel.a' '$(DESTDIR)$(LIBDIR)/librunnel.so' \
 	    '$(DESTDIR)$(LIBDIR)/librunnel.so.0' '$(DESTDIR)$(LIBDIR)/librunnel.so.$(VERSION)' \
 	    '$(DESTDIR)$(LIBDIR)/pkgconfig/runnel.pc' \

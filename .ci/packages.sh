@@ -4,15 +4,16 @@
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
 
-run='gcc libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev curl jq'
-check="$run libcmocka-dev libcurl4-openssl-dev strace openssl valgrind libc6-dbg procps g++ pkg-config"
+run='gcc libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev
+    libcurl4-openssl-dev libncurses-dev curl jq'
+check="$run libcmocka-dev tmux strace openssl valgrind libc6-dbg procps g++ pkg-config"
 system="$run systemd util-linux iproute2 procps python3"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck systemd"
 coverage="$check gcovr"
 docs='doxygen'
-deb="$run libcurl4-openssl-dev build-essential debhelper dpkg-dev lintian"
+deb="$run build-essential debhelper dpkg-dev lintian"
 check_deb="$deb debootstrap iproute2 util-linux"
-bench="$run libcurl4-openssl-dev beanstalkd redis-server postgresql postgresql-contrib"
+bench="$run beanstalkd redis-server postgresql postgresql-contrib"
 bench_lib='golang-go golang-golang-x-time-dev'
 
 case ${1-} in

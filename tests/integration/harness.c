@@ -511,6 +511,11 @@ const char *activate_program(void)
     return program("RUNNEL_ACTIVATE", "tests/integration/tools/activate");
 }
 
+const char *runnel_program(void)
+{
+    return program("RUNNEL", "runnel");
+}
+
 const char *ledger_program(void)
 {
     return program("RUNNEL_LEDGER", "tests/integration/tools/ledger");

@@ -126,6 +126,8 @@ bool is_running(pid_t pid);
 /** The daemon's program: RUNNELD; the one with built-ins that misbehave: RUNNELD_TEST. */
 const char *daemon_program(void);
 const char *test_daemon_program(void);
+/** The command line client. */
+const char *runnel_program(void);
 /** tests/integration/tools/ledger.c, built. */
 const char *ledger_program(void);
 /** tests/integration/tools/activate.c, built. */

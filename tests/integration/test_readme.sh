@@ -4,6 +4,7 @@
 # of one run: each stands for any other.
 #
 #   RUNNELD, RUNNEL_README, RUNNEL_CONFIG   the daemon, the README, the sample configuration
+#   RUNNEL                                  the client, which the blocks find on the path, and the daemon by RUNNEL_URL
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -78,6 +79,10 @@ matches() {
         [[ ${got[i]} =~ ^${wanted[i]}$ ]] || return 1
     done
 }
+
+client=${RUNNEL:-$here/../../runnel}
+PATH=$(dirname "$client"):$PATH
+export PATH RUNNEL_URL=http://127.0.0.1:$port XDG_CONFIG_HOME=$folder
 
 for block in "$folder"/*.sh; do
     name=$(basename "$block" .sh)

@@ -20,7 +20,7 @@ rows=0
 
 # What rows.sh needs beside a minimal Debian, and what the packages depend on: there is no network in there.
 programs=systemd,dbus,curl,iproute2,jq,procps,sqlite3
-libraries=debconf,libconfig9,libcurl4,libjansson4,libmicrohttpd12,libnettle8,libsqlite3-0,libsystemd0
+libraries=debconf,libconfig9,libcurl4,libgnutls30,libncursesw6,libjansson4,libmicrohttpd12,libnettle8,libsqlite3-0,libsystemd0
 
 if [ "$(id -u)" -ne 0 ]; then
     echo 'check-deb: a Debian is unpacked and booted: that needs root' >&2

@@ -1,0 +1,135 @@
+/* help and --help; and complete, which the shells' completions ask. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+/* ---- help ---- */
+
+static void print_options(FILE *out, const struct option_row *rows)
+{
+    enum { LEFT_BYTES = 64, LEFT_COLUMNS = 26 };
+    char left[LEFT_BYTES];
+
+    for (; rows != NULL && rows->name != NULL; rows++) {
+        bool is_optional = rows->value != NULL && rows->value[0] == '[';
+        int length = is_optional ? (int)strlen(rows->value) - 2 : 0;
+        if (is_optional)
+            (void)snprintf(left, sizeof(left), "--%s[=%.*s]", rows->name, length, rows->value + 1);
+        else
+            (void)snprintf(left, sizeof(left), "--%s%s%s", rows->name,
+                           rows->value == NULL ? "" : " ", rows->value == NULL ? "" : rows->value);
+        if (rows->letter != '\0')
+            fprintf(out, "  -%c, %-*s %s\n", rows->letter, LEFT_COLUMNS - 6, left, rows->text);
+        else
+            fprintf(out, "      %-*s %s\n", LEFT_COLUMNS - 6, left, rows->text);
+    }
+}
+
+void commands_print_help(FILE *out)
+{
+    fputs("runnel: submits tasks to runneld and looks after them\n"
+          "\n"
+          "usage: runnel COMMAND [OPTION]...\n"
+          "\n",
+          out);
+    for (const struct command *command = commands; command->name != NULL; command++) {
+        if (command->summary != NULL)
+            fprintf(out, "  %-8s %s\n", command->name, command->summary);
+    }
+    fputs("\noptions of every command:\n", out);
+    print_options(out, common_options);
+    fputs("\n"
+          "exit: 0 done, 1 the task has failed, 2 usage, 4 not found, 5 no daemon answers,\n"
+          "      6 refused, 124 not in time; run ends as its task's command did\n"
+          "\n"
+          "example: runnel run checksum path=/etc/hostname\n"
+          "         runnel help run\n",
+          out);
+}
+
+void command_print_help(const struct command *command)
+{
+    printf("runnel %s: %s\n\nusage: runnel %s %s%s[OPTION]...\n", command->name,
+           command->summary == NULL ? "for the shells' completions" : command->summary,
+           command->name, command->words, command->words[0] == '\0' ? "" : " ");
+    if (command->options != NULL) {
+        fputs("\noptions:\n", stdout);
+        print_options(stdout, command->options);
+    }
+    fputs("\noptions of every command:\n", stdout);
+    print_options(stdout, common_options);
+    printf("\nexample: %s\n", command->example);
+}
+
+int cmd_help(struct cli *cli)
+{
+    if (cli->arguments->word_count == 0) {
+        commands_print_help(stdout);
+        return 0;
+    }
+    const char *name = cli->arguments->words[0];
+    const struct command *command = command_find(name);
+    if (command == NULL) {
+        const char *near = command_near(name);
+        return cli_usage(cli, "there is no command '%s'%s%s%s", name,
+                         near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
+                         near == NULL ? "" : "'?");
+    }
+    command_print_help(command);
+    return 0;
+}
+
+/* ---- completions ---- */
+
+static int complete_names(struct cli *cli, const char *member)
+{
+    const struct http_request request = {.method = "GET", .path = "/v1/info", .timeout_ms = 1000};
+    struct http_reply reply;
+    struct error error;
+    size_t index;
+    json_t *element;
+
+    // Somebody is typing: what fails here has no place to be told.
+    int r = http_call(cli->http, &request, &reply, &error);
+    if (r == 0 && reply.status == 200) {
+        json_array_foreach (json_object_get(reply.json, member), index, element)
+            puts(json_is_string(element) ? json_string_value(element)
+                                         : member_text(element, "name"));
+    }
+    int code = r < 0 ? CLI_NO_CONNECTION : reply.status == 200 ? 0 : CLI_REFUSED;
+    http_reply_fini(&reply);
+    return code;
+}
+
+static void complete_options(const struct option_row *rows)
+{
+    for (; rows != NULL && rows->name != NULL; rows++)
+        printf("--%s%s\n", rows->name, rows->value != NULL && rows->value[0] != '[' ? "=" : "");
+}
+
+int cmd_complete(struct cli *cli)
+{
+    const char *what = cli->arguments->words[0];
+
+    if (strcmp(what, "kinds") == 0 || strcmp(what, "queues") == 0)
+        return complete_names(cli, what);
+    if (strcmp(what, "states") == 0) {
+        puts("scheduled\nqueued\nretrying\nrunning\nsucceeded\nfailed\ncancelled\nheld");
+        return 0;
+    }
+    if (strcmp(what, "commands") == 0) {
+        for (const struct command *command = commands; command->name != NULL; command++) {
+            if (command->summary != NULL)
+                printf("%s:%s\n", command->name, command->summary);
+        }
+        return 0;
+    }
+    if (strcmp(what, "options") != 0)
+        return cli_usage(cli, "complete knows nothing of '%s'", what);
+    const struct command *command =
+        cli->arguments->word_count > 1 ? command_find(cli->arguments->words[1]) : NULL;
+    complete_options(command == NULL ? NULL : command->options);
+    complete_options(common_options);
+    return 0;
+}

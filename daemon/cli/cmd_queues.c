@@ -1,0 +1,235 @@
+/* queues, pause, resume and set. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/table.h"
+#include "cli/values.h"
+#include "config/config.h"
+#include "config/units.h"
+
+/* ---- queues ---- */
+
+static int64_t waiting_in(const json_t *states)
+{
+    return member_number(states, "scheduled") + member_number(states, "queued") +
+           member_number(states, "retrying") + member_number(states, "held");
+}
+
+static int add_queue(const struct cli *cli, struct table *table, const json_t *queue)
+{
+    const json_t *states = json_object_get(queue, "states");
+    bool is_paused = json_is_true(json_object_get(queue, "paused"));
+    bool is_configured = json_is_true(json_object_get(queue, "configured"));
+    int64_t failed = member_number(states, "failed");
+    int64_t until_ms = member_instant(queue, "paused_until");
+    const char *rate = member_text(queue, "rate");
+    char texts[6][FORMAT_BYTES] = {""};
+    char state[2 * FORMAT_BYTES];
+    char when[FORMAT_BYTES];
+
+    if (is_paused && until_ms != 0)
+        (void)snprintf(state, sizeof(state), "paused, ends %s", cli_instant(cli, until_ms, when));
+    else
+        (void)snprintf(state, sizeof(state), "%s",
+                       !is_configured ? "not configured"
+                       : is_paused    ? "paused"
+                                      : "runs");
+    (void)snprintf(texts[0], FORMAT_BYTES, "%" PRId64 "/%" PRId64, member_number(queue, "running"),
+                   member_number(queue, "workers"));
+    (void)format_count(waiting_in(states), texts[1]);
+    (void)format_count(failed, texts[2]);
+    (void)format_count(member_number(states, "succeeded"), texts[3]);
+    if (!member_is_null(queue, "oldest_waiting_age_ms"))
+        (void)format_length(member_number(queue, "oldest_waiting_age_ms"), texts[4]);
+    const struct {
+        const char *text;
+        enum table_color color;
+    } cells[] = {{member_text(queue, "name"), TABLE_PLAIN},
+                 {texts[0], TABLE_PLAIN},
+                 {texts[1], TABLE_PLAIN},
+                 {texts[2], failed > 0 ? TABLE_RED : TABLE_PLAIN},
+                 {rate[0] == '\0' ? "-" : rate, TABLE_PLAIN},
+                 {state, is_paused || !is_configured ? TABLE_YELLOW : TABLE_PLAIN},
+                 {texts[4], TABLE_PLAIN},
+                 {texts[3], TABLE_PLAIN}};
+    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+        if (table_add(table, cells[i].text, cells[i].color) < 0)
+            return cli_no_memory();
+    }
+    return 0;
+}
+
+int cmd_queues(struct cli *cli)
+{
+    static const struct table_column columns[] = {
+        {"QUEUE", false, 8, 0}, {"RUNNING", true, 0, 0},  {"WAITING", true, 0, 0},
+        {"FAILED", true, 0, 1}, {"RATE", true, 0, 3},     {"STATE", false, 6, 2},
+        {"OLDEST", true, 0, 4}, {"SUCCEEDED", true, 0, 5}};
+    struct http_reply reply;
+    struct table *table = NULL;
+    size_t index;
+    json_t *queue;
+
+    int code = cli_call(cli, "GET", "/v1/queues", NULL, &reply);
+    if (code != 0)
+        return code;
+    if (cli->is_json)
+        code = cli_print_json(cli, &reply);
+    else if (table_new(columns, sizeof(columns) / sizeof(columns[0]), &table) < 0)
+        code = cli_no_memory();
+    json_array_foreach (json_object_get(reply.json, "queues"), index, queue) {
+        if (table == NULL || code != 0)
+            break;
+        code = add_queue(cli, table, queue);
+    }
+    if (code == 0 && table != NULL && index > 0)
+        table_print(table, stdout, cli->width, cli->has_color);
+    else if (code == 0 && table != NULL && cli->is_terminal)
+        puts("no queues");
+    table_free(table);
+    http_reply_fini(&reply);
+    return code;
+}
+
+/* ---- pause and resume ---- */
+
+static int queue_path(const struct cli *cli, const char *name, const char *end, char *path)
+{
+    // A name that is none is not sent: '/' and '?' would make another path of it.
+    if (!config_name_valid(name))
+        return cli_fault(CLI_NOT_FOUND, "there is no queue '%s': see runnel queues", name);
+    (void)cli;
+    (void)snprintf(path, PATH_BYTES, "/v1/queues/%s%s", name, end);
+    return 0;
+}
+
+static int call_queue(const struct cli *cli, const char *method, const char *path, const char *body)
+{
+    struct http_reply reply;
+    char when[FORMAT_BYTES];
+
+    int code = cli_call(cli, method, path, body, &reply);
+    if (code != 0)
+        return code;
+    const json_t *queue = reply.json;
+    const char *rate = member_text(queue, "rate");
+    int64_t until_ms = member_instant(queue, "paused_until");
+    bool is_paused = json_is_true(json_object_get(queue, "paused"));
+    if (cli->is_json)
+        code = cli_print_json(cli, &reply);
+    else
+        printf("%s: %" PRId64 " workers, %s%s%s%s\n", member_text(queue, "name"),
+               member_number(queue, "workers"), rate[0] == '\0' ? "no rate" : rate,
+               is_paused ? ", paused" : "", is_paused && until_ms != 0 ? ", ends " : "",
+               is_paused && until_ms != 0 ? cli_instant(cli, until_ms, when) : "");
+    http_reply_fini(&reply);
+    return code;
+}
+
+static int each_queue(const struct cli *cli, const char *end, const char *body)
+{
+    int worst = 0;
+
+    for (size_t i = 0; i < cli->arguments->word_count; i++) {
+        char path[PATH_BYTES];
+        int code = queue_path(cli, cli->arguments->words[i], end, path);
+        if (code == 0)
+            code = call_queue(cli, "POST", path, body);
+        worst = worst == 0 ? code : worst;
+        if (code == CLI_NO_CONNECTION)
+            break;
+    }
+    return worst;
+}
+
+int cmd_pause(struct cli *cli)
+{
+    const char *length_text = arguments_value(cli->arguments, "for");
+    rn_duration length = 0;
+    char text[48];
+    char body[80] = "{}";
+
+    if (length_text != NULL) {
+        int code = cli_take_length(cli, "for", length_text, &length);
+        if (code != 0)
+            return code;
+        (void)snprintf(body, sizeof(body), "{\"for\":\"%s\"}",
+                       units_duration_text(length, text, sizeof(text)));
+    }
+    return each_queue(cli, "/pause", body);
+}
+
+int cmd_resume(struct cli *cli)
+{
+    return each_queue(cli, "/resume", "{}");
+}
+
+/* ---- set ---- */
+
+static int put_change(const struct cli *cli, FILE *out, const char *word)
+{
+    static const char *const names[] = {"rate", "workers", "burst", NULL};
+    char name[CONFIG_NAME_MAX + 1] = "";
+    size_t length = strcspn(word, "=");
+    const char *value = word[length] == '\0' ? NULL : word + length + 1;
+    char *json = NULL;
+    uint64_t number = 0;
+    size_t index = 0;
+
+    if (length <= CONFIG_NAME_MAX)
+        memcpy(name, word, length);
+    while (names[index] != NULL && strcmp(names[index], name) != 0)
+        index++;
+    if (value == NULL)
+        return cli_usage(cli, "'%s' is no name=value", word);
+    if (names[index] == NULL) {
+        const char *near = nearest_name(name, names);
+        return cli_usage(cli, "a queue has no '%.*s'%s%s%s", (int)length, word,
+                         near == NULL ? " that can be set" : ": did you mean ",
+                         near == NULL ? "" : near, near == NULL ? "" : "?");
+    }
+    fprintf(out, "\"%s\":", name);
+    if (value[0] == '\0' || strcmp(value, "default") == 0) {
+        fputs("null", out);
+    } else if (index == 0) {
+        if (values_text(value, &json) < 0)
+            return cli_usage(cli, "'%s' is no rate, such as 10/s", value);
+        fputs(json, out);
+        free(json);
+    } else if (units_unsigned(value, UINT32_MAX, &number) < 0) {
+        return cli_usage(cli, "%s: '%s' is no number", name, value);
+    } else {
+        fprintf(out, "%" PRIu64, number);
+    }
+    return 0;
+}
+
+int cmd_set(struct cli *cli)
+{
+    char path[PATH_BYTES];
+    char *body = NULL;
+    size_t length = 0;
+
+    int code = queue_path(cli, cli->arguments->words[0], "", path);
+    if (code != 0)
+        return code;
+    FILE *out = open_memstream(&body, &length);
+    if (out == NULL)
+        return cli_no_memory();
+    (void)fputc('{', out);
+    for (size_t i = 1; code == 0 && i < cli->arguments->word_count; i++) {
+        fputs(i > 1 ? "," : "", out);
+        code = put_change(cli, out, cli->arguments->words[i]);
+    }
+    (void)fputc('}', out);
+    if (fclose(out) != 0 && code == 0)
+        code = cli_no_memory();
+    if (code == 0)
+        code = call_queue(cli, "PATCH", path, body);
+    free(body);
+    return code;
+}

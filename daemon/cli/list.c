@@ -1,0 +1,110 @@
+/* GET /v1/tasks, page after page. A page may be short though more follow. */
+#include "cli/list.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/values.h"
+#include "config/units.h"
+
+enum { PAGE_MOST = 1000, PAGE_LEAST = 100 };
+
+static const struct {
+    const char *option, *query;
+    bool is_instant;
+} filters[] = {{"state", "state", false},        {"queue", "queue", false},
+               {"kind", "kind", false},          {"tag", "tag", false},
+               {"after", "created_after", true}, {"before", "created_before", true}};
+
+enum { FILTER_COUNT = sizeof(filters) / sizeof(filters[0]) };
+
+bool list_has_filter(const struct cli *cli)
+{
+    for (size_t i = 0; i < FILTER_COUNT; i++) {
+        if (arguments_has(cli->arguments, filters[i].option))
+            return true;
+    }
+    return false;
+}
+
+static int make_path(const struct cli *cli, const char *states, char *path)
+{
+    char instant[UNITS_INSTANT_BYTES];
+
+    (void)snprintf(path, PATH_BYTES, "/v1/tasks");
+    for (size_t i = 0; i < FILTER_COUNT; i++) {
+        const char *value = arguments_value(cli->arguments, filters[i].option);
+        if (value == NULL && i == 0)
+            value = states;
+        if (value == NULL)
+            continue;
+        if (filters[i].is_instant) {
+            if (values_instant(value, cli->now_ms, instant) < 0)
+                return cli_usage(cli,
+                                 "--%s: '%s' is no time, such as '2026-12-24 18:30' or "
+                                 "2026-12-24T18:30:00Z",
+                                 filters[i].option, value);
+            value = instant;
+        }
+        if (!cli_add_query(path, PATH_BYTES, filters[i].query, value))
+            return cli_usage(cli, "the filter is too long");
+    }
+    return 0;
+}
+
+/* One page: how many of *left were used. */
+static int take_page(const struct cli *cli, const struct list_calls *calls,
+                     const struct http_reply *reply, int64_t *left, bool *ret_cut)
+{
+    const json_t *tasks = json_object_get(reply->json, "tasks");
+    size_t index;
+    json_t *task;
+    int code = 0;
+
+    if (calls->page_fn != NULL)
+        code = calls->page_fn(cli, reply, calls->arg);
+    json_array_foreach (tasks, index, task) {
+        if (code != 0 || *left == 0)
+            break;
+        if (calls->task_fn != NULL)
+            code = calls->task_fn(cli, task, calls->arg);
+        (*left)--;
+    }
+    *ret_cut = index < json_array_size(tasks);
+    return code;
+}
+
+int list_tasks(const struct cli *cli, const struct list_calls *calls, bool *ret_more)
+{
+    char base[PATH_BYTES];
+    char path[PATH_BYTES];
+    char cursor[PATH_BYTES / 4] = "";
+    char text[24];
+    int64_t left = calls->limit;
+    bool is_cut = false;
+
+    int code = make_path(cli, calls->states, base);
+    while (code == 0) {
+        struct http_reply reply;
+        // A filter may match little on a page: a page is not made smaller than it costs anyway.
+        int64_t size = left > PAGE_MOST ? PAGE_MOST : left;
+        if (calls->page_fn == NULL && size < PAGE_LEAST)
+            size = PAGE_LEAST;
+        memcpy(path, base, sizeof(path));
+        (void)snprintf(text, sizeof(text), "%lld", (long long)size);
+        if (!cli_add_query(path, sizeof(path), "limit", text) ||
+            (cursor[0] != '\0' && !cli_add_query(path, sizeof(path), "cursor", cursor)))
+            return cli_usage(cli, "the filter is too long");
+        code = cli_call(cli, "GET", path, NULL, &reply);
+        if (code != 0)
+            return code;
+        code = take_page(cli, calls, &reply, &left, &is_cut);
+        (void)snprintf(cursor, sizeof(cursor), "%s", member_text(reply.json, "next"));
+        http_reply_fini(&reply);
+        if (cursor[0] == '\0' || left == 0)
+            break;
+    }
+    if (ret_more != NULL)
+        *ret_more = is_cut || cursor[0] != '\0';
+    return code;
+}

@@ -1,0 +1,437 @@
+/** \file
+ * runnel, the command line client: each command against the daemon, how it ends and what it says.
+ */
+#include "harness_cli.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char config[] =
+    "queue: { default: { workers = 4 }; slow: { workers = 1; rate = '1/h' };\n"
+    "  q0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde: { workers = 1 }; };\n"
+    "kind: { echo: { builtin = 'echo' }; sleep: { builtin = 'sleep' };\n"
+    "  fail: { builtin = 'fail'; max_attempts = 1 };\n"
+    "  three: { command = ['/bin/sh', '-c', 'echo loud >&2; exit 3'] };\n"
+    "  killed: { command = ['/bin/sh', '-c', 'kill -KILL $$'] };\n"
+    "  fine: { command = ['/bin/sh', '-c', 'echo note >&2; echo result'] }; };\n";
+
+static bool contains(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
+/* Requests that the daemon holds open until a task ends. */
+static int64_t waits(struct daemon *daemon)
+{
+    return number_at(get(daemon, "/v1/stats")->json, "http.waiting");
+}
+
+/* ---- tasks ---- */
+
+static void submit_prints_the_id_and_result_the_result(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "submit", "echo", "a=1", "b:=[1.50]"), 0, "1\n", "");
+    expect_run(runnel(daemon, "wait", "1"), 0, NULL, "");
+    expect_run(runnel(daemon, "result", "1"), 0, "{\"a\":\"1\",\"b\":[1.50]}\n", "");
+    expect_run(runnel(daemon, "submit", "echo", "--args", "12345678901234567", "--wait"), 0, "2\n",
+               "");
+    expect_run(runnel(daemon, "result", "2", "--wait", "10s"), 0, "12345678901234567\n", "");
+    expect_run(runnel_shell(daemon, "echo '[1, 2]' | $RUNNEL run echo -"), 0, "[1,2]\n", "");
+    expect_run(runnel_shell(daemon, "echo 3 > \"$XDG_CONFIG_HOME/args\" && $RUNNEL run echo --file "
+                                    "\"$XDG_CONFIG_HOME/args\""),
+               0, "3\n", "");
+    daemon_stop(daemon);
+}
+
+static void the_options_of_submit_reach_the_task(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "submit", "echo", "-q", "slow", "--priority=-7", "--delay", "90m",
+                      "--timeout", "10", "--max-attempts", "5", "--tag", "a", "-t", "b",
+                      "--expires-at", "2090-01-01 00:00", "--key", "k"),
+               0, "1\n", "");
+    expect_run(runnel(daemon, "submit", "echo", "--at", "2090-01-01T00:00:00Z"), 0, "2\n", "");
+    // The same key, another body; then the same call.
+    expect_run(runnel(daemon, "submit", "echo", "--key", "k"), 6, "", NULL);
+
+    json_t *stored = task(daemon, 1);
+    expect_text(stored, "queue", "slow");
+    expect_number(stored, "priority", -7);
+    expect_text(stored, "timeout", "10s");
+    expect_number(stored, "max_attempts", 5);
+    expect_text(stored, "tags.0", "a");
+    expect_text(stored, "tags.1", "b");
+    expect_text(stored, "state", "scheduled");
+    expect_text(stored, "expires_at", "2090-01-01T00:00:00.000Z");
+    expect_text(task(daemon, 2), "run_at", "2090-01-01T00:00:00.000Z");
+    daemon_stop(daemon);
+}
+
+static void run_ends_as_its_task_did(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "run", "fine"), 0, "result\n", "note\n");
+    expect_run(runnel(daemon, "run", "three"), 3, "",
+               "loud\nrunnel: task 2 has failed: exit status 3 (exit)\n");
+    expect_run(runnel(daemon, "run", "killed"), 128 + SIGKILL, "", NULL);
+    expect_run(runnel(daemon, "run", "fail", "message=no \033[31mway"), 1, "",
+               "runnel: task 4 has failed: no \\u001b[31mway (failed)\n");
+    expect_run(runnel(daemon, "run", "sleep", "duration=1h", "--wait", "50ms"), 124, "",
+               "runnel: task 5 has not finished in time; it goes on: runnel wait 5\n");
+    expect_run(runnel(daemon, "cancel", "5"), 0, "task 5 is told to stop\n", "");
+    expect_run(runnel(daemon, "wait", "5"), 1, NULL, NULL);
+    daemon_stop(daemon);
+}
+
+static void ctrl_c_leaves_the_task_running_unless_asked_otherwise(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    struct background *left = runnel_start(daemon, "run", "sleep", "duration=1h");
+    eventually(waits(daemon) == 1, 10000);
+    (void)await_state(daemon, 1, "running");
+    assert_int_equal(kill(left->pid, SIGINT), 0);
+    assert_int_equal(background_end(left, 20000), 130);
+    assert_string_equal(background_err(left),
+                        "runnel: task 1 goes on; stop it with: runnel cancel 1\n");
+    expect_text(task(daemon, 1), "state", "running");
+    eventually(waits(daemon) == 0, 10000);
+
+    struct background *taken =
+        runnel_start(daemon, "run", "sleep", "duration=1h", "--cancel-on-interrupt");
+    eventually(waits(daemon) == 1, 10000);
+    (void)await_state(daemon, 2, "running");
+    assert_int_equal(kill(taken->pid, SIGINT), 0);
+    assert_int_equal(background_end(taken, 20000), 130);
+    assert_string_equal(background_err(taken), "runnel: task 2 is cancelled\n");
+    (void)expect_end(daemon, 2, "cancelled", "cancelled");
+
+    expect_run(runnel(daemon, "cancel", "1"), 0, NULL, "");
+    (void)await_end(daemon, 1);
+    daemon_stop(daemon);
+}
+
+static void a_wait_outlasts_a_restart_of_the_daemon(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    daemon_keep_port(daemon);
+    uint64_t id = submit(daemon, "{'kind':'sleep','args':{'duration':'1s'}}");
+
+    struct background *waiting = runnel_start(daemon, "wait", "1");
+    eventually(waits(daemon) == 1, 10000);
+    daemon_kill(daemon);
+    eventually(contains(background_err(waiting), "trying again"), 20000);
+    daemon_start(daemon);
+
+    assert_int_equal(background_end(waiting, 60000), 0);
+    assert_true(contains(background_out(waiting), "1 succeeded in"));
+    (void)expect_end(daemon, id, "succeeded", NULL);
+    daemon_stop(daemon);
+}
+
+static void a_wait_gives_up_on_a_daemon_that_stays_away(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}");
+
+    struct background *waiting = runnel_start(daemon, "wait", "1", "--retry-for", "300ms");
+    eventually(waits(daemon) == 1, 10000);
+    daemon_kill(daemon);
+
+    assert_int_equal(background_end(waiting, 30000), 5);
+    assert_true(contains(background_err(waiting), "go on with: runnel wait 1"));
+}
+
+/* ---- lists and actions ---- */
+
+static void ls_filters_and_pages(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit_many(daemon, 1500, "{'kind':'echo','queue':'slow','tags':['many']}");
+    (void)submit(daemon, "{'kind':'fail','args':{'message':'why'}}");
+    (void)await_end(daemon, 1501);
+
+    struct run all = runnel(daemon, "ls", "--all", "--json", "--tag", "many");
+    struct run failed = runnel(daemon, "ls", "--state", "failed");
+    struct run limited = runnel(daemon, "ls", "--limit", "2", "--json", "-k", "echo");
+
+    unsigned lines = 0;
+    for (const char *at = all.out; (at = strchr(at, '\n')) != NULL; at++)
+        lines++;
+    assert_int_equal(lines, 1500);
+    assert_true(contains(failed.out, "1501  failed  fail  default"));
+    assert_true(contains(failed.out, "why\n"));
+    assert_true(contains(limited.out, "{\"id\":1500,"));
+    assert_true(contains(limited.out, "{\"id\":1499,"));
+    assert_false(contains(limited.out, "{\"id\":1498,"));
+    expect_run(runnel(daemon, "ls", "--queue", "default", "--kind", "echo"), 0, "", "");
+    daemon_stop(daemon);
+}
+
+static void actions_take_ids_or_a_filter(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit_many(daemon, 30, "{'kind':'fail'}");
+    for (uint64_t id = 1; id <= 30; id++)
+        (void)await_end(daemon, id);
+    (void)submit(daemon, "{'kind':'sleep','args':{'duration':'1h'},'delay':'1h'}");
+
+    expect_run(runnel(daemon, "retry", "--kind", "fail", "--dry-run"), 0, "would retry 30 tasks\n",
+               "");
+    expect_run(runnel(daemon, "retry", "--kind", "fail"), 0,
+               "30 matched, 30 queued again, 0 skipped\n", "");
+    for (uint64_t id = 1; id <= 30; id++)
+        (void)await_end(daemon, id);
+    expect_run(runnel(daemon, "rm", "1", "2", "99"), 4, "task 1 is removed\ntask 2 is removed\n",
+               "runnel: no task has ever had the id 99\n");
+    expect_run(runnel(daemon, "show", "1"), 4, "", NULL);
+    expect_run(runnel(daemon, "rm", "--kind", "fail", "--json"), 0,
+               "{\"matched\":28,\"changed\":28,\"skipped\":0}\n", "");
+    expect_run(runnel(daemon, "cancel", "--all"), 0, "1 matched, 1 cancelled, 0 skipped\n", "");
+    expect_run(runnel(daemon, "cancel", "31"), 0, "task 31 is cancelled\n", "");
+    expect_run(runnel(daemon, "rm"), 2, "",
+               "runnel: rm needs ids, a filter such as --queue blog, or --all; see runnel rm "
+               "--help\n");
+    expect_run(runnel(daemon, "rm", "1", "--all"), 2, "", NULL);
+    daemon_stop(daemon);
+}
+
+/* ---- queues and the daemon ---- */
+
+static void queues_are_changed_while_they_run(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "set", "slow", "rate=10/s", "workers=8", "burst=5"), 0,
+               "slow: 8 workers, 10/s\n", "");
+    json_t *changed = queue(daemon, "slow");
+    expect_number(changed, "workers", 8);
+    expect_text(changed, "rate", "10/s");
+    expect_number(changed, "burst", 5);
+    expect_run(runnel(daemon, "set", "slow", "rate=", "workers=default", "burst="), 0,
+               "slow: 1 workers, 1/h\n", "");
+    expect_run(runnel(daemon, "pause", "slow", "default"), 0,
+               "slow: 1 workers, 1/h, paused\ndefault: 4 workers, no rate, paused\n", "");
+    expect_run(runnel(daemon, "resume", "slow"), 0, "slow: 1 workers, 1/h\n", "");
+    struct run for_a_while = runnel(daemon, "pause", "slow", "--for", "1h");
+    assert_int_equal(for_a_while.status, 0);
+    assert_true(contains(for_a_while.out, "paused, ends 20"));
+    expect_run(runnel(daemon, "set", "slow", "rat=1/s"), 2, "",
+               "runnel: a queue has no 'rat': did you mean rate?; see runnel set --help\n");
+    expect_run(runnel(daemon, "set", "slow", "workers=many"), 2, "", NULL);
+    expect_run(runnel(daemon, "set", "slow", "rate=fast"), 6, "", NULL);
+    expect_run(runnel(daemon, "pause", "none"), 4, "", NULL);
+    expect_run(runnel(daemon, "pause", "../stats"), 4, "", NULL);
+    daemon_stop(daemon);
+}
+
+static void the_daemon_tells_of_itself(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    struct run ping = runnel(daemon, "ping");
+    struct run version = runnel(daemon, "version");
+    struct run stats = runnel(daemon, "stats");
+    struct run kinds = runnel(daemon, "kinds");
+
+    assert_int_equal(ping.status, 0);
+    assert_memory_equal(ping.out, "ready at http://127.0.0.1:", 26);
+    assert_int_equal(version.status, 0);
+    assert_true(contains(version.out, "\nrunneld "));
+    assert_true(contains(stats.out, "succeeded"));
+    assert_true(contains(kinds.out, "built-in echo"));
+    expect_run(runnel(daemon, "complete", "queues"), 0,
+               "default\nslow\nq0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n",
+               "");
+    expect_run(runnel(daemon, "complete", "kinds"), 0, "echo\nsleep\nfail\nthree\nkilled\nfine\n",
+               "");
+    daemon_stop(daemon);
+}
+
+static void top_refuses_what_is_no_terminal(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "top"), 2, "",
+               "runnel: top is for a terminal; for scripts there are stats, queues and ls with "
+               "--json; see runnel top --help\n");
+    daemon_stop(daemon);
+}
+
+static void bash_completes_commands_options_kinds_and_queues(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    const char *script = getenv("RUNNEL_SOURCE");
+    if (script == NULL)
+        harness_skip("RUNNEL_SOURCE is not set");
+
+    const char *line = plain_text(
+        "PATH=$(dirname \"$RUNNEL\"):$PATH; . '%s/daemon/cli/completions/runnel.bash'\n"
+        "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _runnel; echo \"${COMPREPLY[*]}\"; "
+        "}\n"
+        "try runnel re; try runnel submit f; try runnel pause s; try runnel ls --queue d\n"
+        "try runnel ls --st; try runnel --url \"$RUNNEL_URL\" run th; try runnel ls -s f\n"
+        "try runnel ls --queue = s; try runnel help pa\n",
+        script);
+    expect_run(runnel_shell(daemon, line), 0,
+               "result retry resume\nfail fine\nslow\ndefault\n--state=\nthree\nfailed\nslow\n"
+               "pause\n",
+               "");
+    daemon_stop(daemon);
+}
+
+/* ---- what is wrong ---- */
+
+static void what_is_wrong_is_said_in_one_line(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel(daemon, "sumbit"), 2, "",
+               "runnel: there is no command 'sumbit': did you mean 'submit'?; see runnel --help\n");
+    expect_run(runnel(daemon, "ls", "--quue", "x"), 2, "",
+               "runnel: there is no option --quue: did you mean --queue?; see runnel ls --help\n");
+    expect_run(runnel(daemon, "submit", "echo", "path"), 2, "",
+               "runnel: 'path' is no name=value (a text) and no name:=value (JSON); see runnel "
+               "submit --help\n");
+    expect_run(runnel(daemon, "submit", "ecko"), 6, "",
+               "runnel: kind: unknown kind 'ecko': did you mean 'echo'?\n");
+    expect_run(runnel(daemon, "submit"), 2, "", NULL);
+    expect_run(runnel(daemon, "submit", "echo", "--priority", "101"), 2, "", NULL);
+    expect_run(runnel(daemon, "submit", "echo", "--delay", "soon"), 2, "", NULL);
+    expect_run(runnel(daemon, "submit", "echo", "--args", "{"), 2, "", NULL);
+    expect_run(runnel(daemon, "submit", "echo", "--key", "with space"), 2, "", NULL);
+    expect_run(runnel(daemon, "show", "x"), 2, "", NULL);
+    expect_run(runnel(daemon, "show", "7"), 4, "", "runnel: no task has ever had the id 7\n");
+    expect_run(runnel(daemon, "ls", "extra"), 2, "", NULL);
+    expect_run(runnel(daemon, "ls", "--color", "red"), 2, "", NULL);
+    expect_run(runnel(daemon, "--url", "ftp://x", "ls"), 2, "", NULL);
+    expect_run(runnel(daemon, "ls", "--token-file", "/nonexistent"), 2, "", NULL);
+    daemon_stop(daemon);
+}
+
+static void a_daemon_that_is_not_there_is_told_with_its_address(void)
+{
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"ls", NULL}), 5, "",
+               "runnel: no daemon answers at http://127.0.0.1:1 (connection refused); is runneld "
+               "running?\n");
+    expect_run(runnel_at("unix:/nonexistent", (const char *const[]){"wait", "1", NULL}), 5, "",
+               "runnel: no daemon answers at unix:/nonexistent (no such file or directory); is "
+               "runneld running?\n");
+}
+
+static void a_reader_that_goes_away_ends_it_quietly(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit_many(daemon, 3000, "{'kind':'echo','queue':'slow'}");
+
+    expect_run(
+        runnel_shell(daemon, "$RUNNEL ls --all | head -n 1 > /dev/null; echo ${PIPESTATUS[0]}"), 0,
+        "141\n", "");
+    // Where SIGPIPE is ignored, the same.
+    expect_run(runnel_shell(daemon, "trap '' PIPE; $RUNNEL ls --all | head -n 1 > /dev/null; "
+                                    "echo ${PIPESTATUS[0]}"),
+               0, "141\n", "");
+    expect_run(runnel_shell(daemon, "$RUNNEL ls > /dev/full"), 74, "",
+               "runnel: standard output can't be written (No space left on device)\n");
+    daemon_stop(daemon);
+}
+
+static void every_command_has_a_help(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    expect_run(runnel_shell(daemon, "set -e; for command in $($RUNNEL complete commands | sed "
+                                    "'s/:.*//'); do\n"
+                                    "$RUNNEL $command --help | grep -q '^usage: runnel '$command\n"
+                                    "$RUNNEL help $command | grep -q '^example: '\n"
+                                    "done; $RUNNEL --help | grep -c '^  '"),
+               0, NULL, "");
+    expect_run(runnel_shell(daemon, "$RUNNEL"), 2, "", NULL);
+    daemon_stop(daemon);
+}
+
+/* ---- where the daemon is, and who asks ---- */
+
+/* Answers one request with an empty list; returns what it was asked. */
+static char *asked_once(int listener)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                 "Content-Length: 13\r\nConnection: close\r\n\r\n{\"queues\":[]}";
+    char head[4096] = "";
+    size_t used = 0;
+
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    while (strstr(head, "\r\n\r\n") == NULL) {
+        ssize_t got = read(fd, head + used, sizeof(head) - 1 - used);
+        assert_true(got > 0);
+        used += (size_t)got;
+        head[used] = '\0';
+    }
+    assert_int_equal(write(fd, answer, sizeof(answer) - 1), sizeof(answer) - 1);
+    (void)close(fd);
+    return plain_text("%s", head);
+}
+
+static void url_and_token_come_from_options_variables_and_the_file(void)
+{
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *folder = scenario_folder();
+    const char *path = plain_text("%s/s", folder);
+    if (strlen(path) >= sizeof(address.sun_path))
+        harness_skip("the temporary folder's name is too long for a socket");
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    file_write(plain_text("%s/token", folder), "rn_secret\n");
+
+    const char *url = plain_text("unix:%s", path);
+    struct background *plain = runnel_start(daemon, "--url", url, "queues");
+    char *head = asked_once(listener);
+    assert_int_equal(background_end(plain, 20000), 0);
+    assert_memory_equal(head, "GET /v1/queues HTTP/1.1\r\n", 25);
+    assert_null(strstr(head, "Authorization"));
+
+    struct background *option = runnel_start(daemon, "queues", "--url", url, "--token-file",
+                                             plain_text("%s/token", folder));
+    head = asked_once(listener);
+    assert_int_equal(background_end(option, 20000), 0);
+    assert_non_null(strstr(head, "\r\nAuthorization: Bearer rn_secret\r\n"));
+
+    file_write(plain_text("%s/runnel.conf", folder),
+               plain_text("token_file = \"%s/token\";\n", folder));
+    struct background *by_file = runnel_start(daemon, "queues", "--url", url);
+    head = asked_once(listener);
+    assert_int_equal(background_end(by_file, 20000), 0);
+    assert_non_null(strstr(head, "\r\nAuthorization: Bearer rn_secret\r\n"));
+
+    file_write(plain_text("%s/runnel.conf", folder), "# mine\ntoken = \"x\";\n");
+    struct run broken = runnel_at(url, (const char *const[]){"queues", NULL});
+    assert_int_equal(broken.status, 2);
+    assert_true(contains(broken.err, "runnel.conf:2: there is no setting token"));
+    (void)close(listener);
+}
+
+HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
+             SCENARIO(the_options_of_submit_reach_the_task), SCENARIO(run_ends_as_its_task_did),
+             SCENARIO(ctrl_c_leaves_the_task_running_unless_asked_otherwise),
+             SCENARIO(a_wait_outlasts_a_restart_of_the_daemon),
+             SCENARIO(a_wait_gives_up_on_a_daemon_that_stays_away), SCENARIO(ls_filters_and_pages),
+             SCENARIO(actions_take_ids_or_a_filter), SCENARIO(queues_are_changed_while_they_run),
+             SCENARIO(the_daemon_tells_of_itself), SCENARIO(top_refuses_what_is_no_terminal),
+             SCENARIO(bash_completes_commands_options_kinds_and_queues),
+             SCENARIO(what_is_wrong_is_said_in_one_line),
+             SCENARIO(a_daemon_that_is_not_there_is_told_with_its_address),
+             SCENARIO(a_reader_that_goes_away_ends_it_quietly), SCENARIO(every_command_has_a_help),
+             SCENARIO(url_and_token_come_from_options_variables_and_the_file))
