@@ -8,9 +8,6 @@ set -u
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8 SYSTEMD_COLORS=0 SYSTEMD_PAGER=
 
-# Rows that wait for a part of the daemon which is not there yet. In the end there is none.
-awaited=(reload_taken watchdog fed_watchdog first_connection no_refused_connection slow_migration status_text store_tools)
-
 word=$1
 shift
 make_variables=("$@")
@@ -132,10 +129,6 @@ stopped() {
     systemctl -q reset-failed runneld.socket runneld.service 2>/dev/null || true # it knows none that never failed
     rm -rf $drop_ins /var/lib/runnel /var/lib/private/runnel /etc/runnel/tokens $work/standard $work/strict
     write_config
-    # Without a heartbeat the daemon would be killed; goes with the rows that wait for it.
-    if [[ " ${awaited[*]} " == *' watchdog '* ]]; then
-        drop_in heartbeat <<<$'[Service]\nWatchdogSec=0'
-    fi
     systemctl daemon-reload
 }
 
@@ -161,11 +154,6 @@ row() {
     shift
     [[ $1 == *$word* || $1 == install ]] || return 0
     rows=$((rows + 1))
-    if [[ " ${awaited[*]} " == *" $1 "* ]]; then
-        skipped=$((skipped + 1))
-        echo "skipped $sentence: the daemon's part is not there yet"
-        return
-    fi
     began=$(date +%s%N)
     (
         set -eEx -o pipefail
@@ -205,10 +193,6 @@ clean_units() {
 first_task() {
     rm -f $config
     cp $source/config/runneld.conf $config
-    if [[ " ${awaited[*]} " == *' watchdog '* ]]; then
-        drop_in heartbeat <<<$'[Service]\nWatchdogSec=0'
-        systemctl daemon-reload
-    fi
     systemctl enable --now runneld
     # No wait: systemctl has returned when tasks are accepted.
     [ "$(api '/v1/tasks?wait=5s' --json '{"kind": "echo", "args": "hello"}' | jq -r .result)" = hello ]
