@@ -52,7 +52,7 @@ int body_too_deep(const struct request *request, size_t offset, struct body_faul
     ret_fault->offset = offset;
     (void)snprintf(ret_fault->text, sizeof(ret_fault->text),
                    "nested too deeply, at most %u levels are allowed (max_json_depth)",
-                   request->limits->max_json_depth);
+                   request->limits.max_json_depth);
     return -EBADMSG;
 }
 
@@ -124,7 +124,7 @@ json_t *body_object(struct request *request, enum problem problem)
 {
     const struct body_text place = {.text = request->body.bytes,
                                     .to = request->body.length,
-                                    .depth_max = request->limits->max_json_depth};
+                                    .depth_max = request->limits.max_json_depth};
     struct body_value body = {.value = NULL};
     struct body_fault fault = {.offset = 0};
     int r = 0;

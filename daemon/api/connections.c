@@ -154,7 +154,7 @@ static void send_timeout(const struct connection *connection)
         detail, sizeof(detail),
         "the body was not complete after %s (body_timeout), or a stream had no complete line for "
         "as long",
-        units_duration_text(connection->request.limits->body_timeout, allowed, sizeof(allowed)));
+        units_duration_text(connection->request.limits.body_timeout, allowed, sizeof(allowed)));
     problem_begin(&text, PROBLEM_REQUEST_TIMEOUT, detail);
     problem_end(&text);
     BUFFER_LITERAL(&text, "\n");

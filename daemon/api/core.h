@@ -89,7 +89,9 @@ struct request {
     _Atomic unsigned status; // of its answer; 0: there is none
     struct request_log log;
 
-    const struct config_limits *limits; // in force since its first line
+    // In force since its first line: a copy, since the reaper and the end of the request look at it
+    // when the configuration has been given back.
+    struct config_limits limits;
     const struct route *route;
     struct head head;
     bool is_head;            // HEAD: no body in the answer

@@ -546,7 +546,7 @@ static int check_defaults(const struct fields *fields, char *ret_problem)
 int fields_init(struct fields *fields, const struct request *request, char *ret_problem)
 {
     *fields = (struct fields){.config = request->config,
-                              .limits = request->limits,
+                              .limits = &request->limits,
                               .now_ms = rn_wall_ms(),
                               .token = request->token};
     trace_of_request(request, fields->traceparent);

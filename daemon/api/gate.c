@@ -112,9 +112,9 @@ static bool check_body(struct request *request)
     request->is_stream = media == MEDIA_NDJSON;
     // Of tasks the larger one, until the first character tells what they are.
     request->body_limit = route->body != ROUTE_TASKS ? SMALL_BODY_MAX
-                          : request->limits->max_array_body > request->limits->max_task_body
-                              ? request->limits->max_array_body
-                              : request->limits->max_task_body;
+                          : request->limits.max_array_body > request->limits.max_task_body
+                              ? request->limits.max_array_body
+                              : request->limits.max_task_body;
     if (!request->is_stream && !head->is_chunked && head->body_bytes > request->body_limit) {
         char most[32];
         request_problem(request, PROBLEM_TOO_LARGE,
@@ -205,11 +205,11 @@ static void check_wait(struct query *query)
         char most[48];
         bad_query(query,
                   "wait must be a length of time such as 30s (at most %s count), not '%.80s'",
-                  units_duration_text(request->limits->max_wait, most, sizeof(most)), value);
+                  units_duration_text(request->limits.max_wait, most, sizeof(most)), value);
         return;
     }
-    if (r == -ERANGE || length > request->limits->max_wait)
-        length = request->limits->max_wait;
+    if (r == -ERANGE || length > request->limits.max_wait)
+        length = request->limits.max_wait;
     if (length > 0)
         request->wait_until = rn_after(length);
 }
@@ -287,7 +287,7 @@ void gate_begin(struct request *request, const char *url, const char *method, co
         return;
 
     request->phase = REQUEST_BODY;
-    connection_deadline(request->connection, request->limits->body_timeout);
+    connection_deadline(request->connection, request->limits.body_timeout);
     // Over TLS the reaper can't answer: the session is its HTTP thread's.
     if (request->head.has_body && !request->connection->listener->is_tls)
         connection_offer(request->connection);

@@ -238,7 +238,7 @@ static size_t full_piece(const struct request *request, size_t *ret_bytes)
 {
     const struct config *config = request->config;
     size_t memory = request->server->config->max_request_memory;
-    const size_t args = request->limits->max_args;
+    const size_t args = request->limits.max_args;
     size_t row = args;
 
     for (size_t i = 0; i < config->kind_count; i++) {

@@ -194,7 +194,7 @@ void request_answer(struct request *request, const struct answer *answer)
         return;
     }
     if (unread || atomic_load(&server->stopping) ||
-        request->connection->request_count >= request->limits->max_connection_requests)
+        request->connection->request_count >= request->limits.max_connection_requests)
         request->must_close = true;
     fields_fill(&fields, request, answer);
 
@@ -233,7 +233,7 @@ void request_answer(struct request *request, const struct answer *answer)
     if (answer->text != NULL)
         buffer_fini(answer->text);
     request->phase = REQUEST_ANSWERED;
-    connection_deadline(request->connection, request->limits->answer_timeout);
+    connection_deadline(request->connection, request->limits.answer_timeout);
 }
 
 void request_answer_json(struct request *request, unsigned status, struct buffer *text)

@@ -178,10 +178,10 @@ static void reset(struct request *request, struct connection *connection)
     request->config = engine_config_ref(connection->server->engine);
     request->connection = connection;
     request->mhd = connection->mhd;
-    request->limits = &request->config->limits;
+    request->limits = request->config->limits;
     request->route = NULL;
     memset(&request->head, 0, sizeof(request->head) - sizeof(request->head.detail));
-    request->head.limits = request->limits;
+    request->head.limits = &request->limits;
     request->is_head = false;
     request->is_stream = false;
     request->allow[0] = '\0';
@@ -222,7 +222,7 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     request_log_begin(request, uri);
     atomic_fetch_add_explicit(&server->request_count, 1, memory_order_relaxed);
     atomic_fetch_add(&server->open_requests, 1);
-    connection_deadline(connection, request->limits->header_timeout);
+    connection_deadline(connection, request->limits.header_timeout);
     framing_url(&request->head, uri, strlen(uri));
 
     const char *query = strchr(uri, '?');
@@ -283,7 +283,7 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **context,
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         request->log.is_sent = true;
     request_fini(request);
-    connection_deadline(request->connection, request->limits->idle_timeout);
+    connection_deadline(request->connection, request->limits.idle_timeout);
 }
 
 /* ---- the body ---- */
@@ -321,8 +321,8 @@ static void settle_limit(struct request *request)
     if (request->body_space == body->length)
         return;
     request->body_is_settled = true;
-    request->body_limit = body->bytes[request->body_space] == '[' ? request->limits->max_array_body
-                                                                  : request->limits->max_task_body;
+    request->body_limit = body->bytes[request->body_space] == '[' ? request->limits.max_array_body
+                                                                  : request->limits.max_task_body;
 }
 
 static void take_data(struct request *request, const char *data, size_t size)

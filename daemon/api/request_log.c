@@ -21,7 +21,7 @@ void request_log_begin(struct request *request, const char *url)
     if (!log->is_on)
         return;
     log->begun_at = rn_now();
-    size_t length = strnlen(url, request->limits->max_url);
+    size_t length = strnlen(url, request->limits.max_url);
     log->url = malloc(length + 1);
     if (log->url == NULL)
         return;

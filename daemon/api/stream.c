@@ -87,7 +87,7 @@ static void add_record(struct stream *stream, struct record *record)
 static void read_task(struct stream *stream, const char *line, size_t length)
 {
     const struct body_text place = {
-        .text = line, .to = length, .depth_max = stream->request->limits->max_json_depth};
+        .text = line, .to = length, .depth_max = stream->request->limits.max_json_depth};
     struct faults faults = {.count = 0};
     struct body_fault fault = {.offset = 0};
     struct body_value task;
@@ -172,7 +172,7 @@ static size_t take_bytes(struct stream *stream, const char *data, size_t size)
     const char *newline = memchr(data, '\n', size);
     size_t length = newline != NULL ? (size_t)(newline - data) : size;
 
-    const size_t most = stream->request->limits->max_task_body;
+    const size_t most = stream->request->limits.max_task_body;
     if (stream->line.length + length > most) {
         char size_text[32];
         char detail[80];
@@ -302,7 +302,7 @@ static size_t take_data(struct request *request, const char *data, size_t size)
 
     // Goes on, perhaps after a suspension.
     request_idle(request);
-    connection_deadline_again(request->connection, request->limits->body_timeout);
+    connection_deadline_again(request->connection, request->limits.body_timeout);
     if (!look_up_key(stream))
         return 0;
     if (atomic_load(&request->server->stopping))
@@ -318,7 +318,7 @@ static size_t take_data(struct request *request, const char *data, size_t size)
             used += take_bytes(stream, data + used, size - used);
     }
     if (stream->line_number > line_number)
-        connection_deadline(request->connection, request->limits->body_timeout);
+        connection_deadline(request->connection, request->limits.body_timeout);
     if (!stream->is_ending)
         send_old(stream);
     if (stream->is_ending)

@@ -124,7 +124,7 @@ static void read_single(struct request *request)
     struct submission *submission = request->work;
     struct body_fault fault = {.offset = 0};
 
-    int r = read_task(submission, 0, request->body.length, request->limits->max_json_depth, &fault);
+    int r = read_task(submission, 0, request->body.length, request->limits.max_json_depth, &fault);
     if (r < 0) {
         answer_fault(request, r, &fault);
         return;
@@ -211,7 +211,7 @@ static int bad_array(struct body_fault *fault, size_t offset, const char *text)
 static int read_element(struct submission *submission, size_t index, struct body_fault *ret_fault)
 {
     const struct buffer *body = &submission->request->body;
-    const struct config_limits *limits = submission->request->limits;
+    const struct config_limits *limits = &submission->request->limits;
     struct scan scan;
     size_t at = scan_skip_space(body->bytes, body->length, submission->at);
 
@@ -274,13 +274,13 @@ static void read_array(struct request *request)
         request_problem(request, PROBLEM_TOO_LARGE,
                         "an array has at most %u tasks (max_array_tasks); send more as a stream "
                         "(application/x-ndjson)",
-                        request->limits->max_array_tasks);
+                        request->limits.max_array_tasks);
     else if (r == -EMSGSIZE)
         request_problem(
             request, PROBLEM_TOO_LARGE,
             "task %zu of the array is too large: at most %s are allowed (max_task_body)",
             submission->element_count,
-            units_bytes_text(request->limits->max_task_body, most, sizeof(most)));
+            units_bytes_text(request->limits.max_task_body, most, sizeof(most)));
     else
         answer_fault(request, r, &fault);
 }
