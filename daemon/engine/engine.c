@@ -454,8 +454,10 @@ void engine_free(struct engine *engine)
         HASH_DEL(engine->queues, queue);
         queue_free(queue);
     }
-    HASH_ITER (hh, engine->kinds, kind, next_kind) {
-        HASH_DEL(engine->kinds, kind);
+    kind = engine->kinds;
+    HASH_CLEAR(hh, engine->kinds); // the table: the kinds are still linked
+    for (; kind != NULL; kind = next_kind) {
+        next_kind = kind->hh.next;
         free(kind);
     }
     config_unref(engine->config);

@@ -54,7 +54,8 @@ static const char tables[] =
     "INSERT INTO meta(name, value)"
     " VALUES('store_id', lower(hex(randomblob(8)))), ('last_id', 0);";
 
-/* What came with traces and follow-up tasks. Behind all other columns: ADD COLUMN rewrites no row. */
+/* What came with traces and follow-up tasks. Behind all other columns: ADD COLUMN rewrites no row.
+ */
 static const char traces_and_relatives[] =
     // As W3C's Trace Context writes it, version 00.
     "ALTER TABLE tasks ADD COLUMN traceparent TEXT;"

@@ -20,7 +20,13 @@ enum {
 };
 
 /** Bits of tasks.flags: frozen, they are in the files. */
-enum { FLAG_ARGS_LARGE = 1, FLAG_RESULT_LARGE = 2, FLAG_RESULT_JSON = 4, FLAG_RETRYABLE = 8, FLAG_ON_FAILURE = 16 };
+enum {
+    FLAG_ARGS_LARGE = 1,
+    FLAG_RESULT_LARGE = 2,
+    FLAG_RESULT_JSON = 4,
+    FLAG_RETRYABLE = 8,
+    FLAG_ON_FAILURE = 16
+};
 
 struct sqlite {
     sqlite3 *db;

@@ -14,13 +14,15 @@
     "INDEXED BY tasks_expiry WHERE expires_at > 0 AND run = 0 AND (state < 3 OR state = 7) "
 #define HELD "INDEXED BY tasks_parked WHERE (state = 3 OR state = 7) AND state = 7 "
 
-#define FLAGS_KEPT "(flags & 17)" // FLAG_ARGS_LARGE, FLAG_ON_FAILURE: of the task, not of its attempts
+// FLAG_ARGS_LARGE, FLAG_ON_FAILURE: of the task, not of its attempts.
+#define FLAGS_KEPT "(flags & 17)"
 
 // What an attempt leaves. A recorded cancel lets it through to `cancelled` alone; a later run
 // never.
 #define FINISH                                                                                     \
     "UPDATE tasks SET state = ?1, run = ?2, attempt = ?3, started_at = ?4, finished_at = ?5, "     \
-    "worker = ?6, flags = " FLAGS_KEPT " | ?7, result = ?8, error_code = ?9, error_message = ?10, "   \
+    "worker = ?6, flags = " FLAGS_KEPT                                                             \
+    " | ?7, result = ?8, error_code = ?9, error_message = ?10, "                                   \
     "exec = ?11, history = ?12"
 #define FINISH_WHERE                                                                               \
     " WHERE id = ?13 AND state = ?14 AND run <= ?15 AND "                                          \

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/buffer.h"
 #include "api/key.h"
+#include "store/buffer.h"
 
 #define NDJSON "Content-Type: application/x-ndjson\r\n"
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/buffer.h"
 #include "fault.h"
+#include "store/buffer.h"
 
 static void expect(struct buffer *buffer, const char *text)
 {
