@@ -8,9 +8,12 @@
 request_fn call_submit;                                                  // submit.c
 request_fn call_task, call_result, call_cancel, call_retry, call_delete; // tasks.c
 request_fn call_list;                                                    // list.c
+request_fn call_actions, call_queue_purge;                               // actions.c
+request_fn call_edit;                                                    // edit.c
 request_fn call_queues, call_queue, call_queue_change, call_queue_pause,
-    call_queue_resume;                                                              // queues.c
-request_fn call_metrics;                                                            // metrics.c
+    call_queue_resume;      // queues.c
+request_fn queue_not_found; // 404 with the nearest name; queues.c
+request_fn call_metrics;    // metrics.c
 request_fn call_stats, call_info, call_root, call_health, call_ready, call_problem; // info.c
 
 #endif

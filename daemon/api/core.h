@@ -48,7 +48,8 @@ enum {
     X(PRETTY, "pretty") X(WAIT, "wait") X(STATE, "state") X(QUEUE, "queue") X(KIND, "kind") X(TAG, "tag")                          \
     X(CREATED_AFTER, "created_after") X(CREATED_BEFORE, "created_before") X(LIMIT, "limit") X(CURSOR, "cursor") X(VIEW, "view")    \
     X(PRIORITY, "priority") X(DELAY, "delay") X(RUN_AT, "run_at") X(EXPIRES_AT, "expires_at") X(TIMEOUT, "timeout")                \
-    X(MAX_ATTEMPTS, "max_attempts") X(TAGS, "tags")
+    X(MAX_ATTEMPTS, "max_attempts") X(TAGS, "tags") X(ERROR_CODE, "error_code") X(FINISHED_AFTER, "finished_after")                \
+    X(FINISHED_BEFORE, "finished_before")
 // clang-format on
 enum parameter {
 #define PARAMETER_ENUM(symbol, name) PARAMETER_##symbol,

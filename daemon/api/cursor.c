@@ -11,9 +11,10 @@ enum { RAW_BYTES = 8 + CURSOR_HASH_BYTES, TEXT_LENGTH = CURSOR_BYTES - 2 };
 
 void cursor_hash(const struct request *request, unsigned char ret_hash[CURSOR_HASH_BYTES])
 {
-    static const enum parameter filters[] = {PARAMETER_STATE,         PARAMETER_QUEUE,
-                                             PARAMETER_KIND,          PARAMETER_TAG,
-                                             PARAMETER_CREATED_AFTER, PARAMETER_CREATED_BEFORE};
+    static const enum parameter filters[] = {
+        PARAMETER_STATE,      PARAMETER_QUEUE,          PARAMETER_KIND,
+        PARAMETER_TAG,        PARAMETER_CREATED_AFTER,  PARAMETER_CREATED_BEFORE,
+        PARAMETER_ERROR_CODE, PARAMETER_FINISHED_AFTER, PARAMETER_FINISHED_BEFORE};
     struct sha256_ctx context;
 
     sha256_init(&context);

@@ -1,11 +1,10 @@
 /* A task on its way in. One table of its fields; each has one function that checks the value and
  * sets the record. */
-#include "api/fields.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/fields_internal.h"
 #include "api/members.h"
 #include "api/routes.h"
 #include "api/trace.h"
@@ -17,36 +16,11 @@ static const int64_t timeout_max_ms = INT64_C(365) * 24 * 3600 * 1000;
 static const int64_t backoff_max_ms = INT64_C(30) * 24 * 3600 * 1000;
 static const int64_t delay_max_ms = INT64_C(36500) * 24 * 3600 * 1000;
 
-/* One task while it is read. */
-struct reading {
-    const struct fields *fields;
-    struct faults *faults;
-    struct record *record;
-    const struct config_kind *kind; // NULL: missing or unknown
-    json_t *values[16];             // by enum field; NULL: left out
-    int error;                      // -ENOMEM
-};
-
 typedef void set_fn(struct reading *reading, json_t *value);
 static set_fn set_kind, set_queue, set_priority, set_delay, set_run_at, set_expires_at, set_timeout,
     set_max_attempts, set_backoff, set_tags;
 
-// clang-format off
-#define FIELDS(X)                                                                                                                  \
-    X(KIND, "kind", set_kind) X(ARGS, "args", NULL) X(QUEUE, "queue", set_queue) X(PRIORITY, "priority", set_priority)             \
-    X(DELAY, "delay", set_delay) X(RUN_AT, "run_at", set_run_at) X(EXPIRES_AT, "expires_at", set_expires_at)                       \
-    X(TIMEOUT, "timeout", set_timeout) X(MAX_ATTEMPTS, "max_attempts", set_max_attempts) X(BACKOFF, "backoff", set_backoff)        \
-    X(TAGS, "tags", set_tags)
-// clang-format on
-
-enum field {
-#define FIELD_ENUM(symbol, name, set) FIELD_##symbol,
-    FIELDS(FIELD_ENUM)
-#undef FIELD_ENUM
-        FIELD_COUNT
-};
-
-static const char *const field_names[FIELD_COUNT + 1] = {
+const char *const field_names[FIELD_COUNT + 1] = {
 #define FIELD_NAME(symbol, name, set) [FIELD_##symbol] = (name),
     FIELDS(FIELD_NAME)
 #undef FIELD_NAME
@@ -341,9 +315,15 @@ static void set_tags(struct reading *reading, json_t *value)
     buffer_fini(&text);
 }
 
+void fields_set(struct reading *reading, enum field field)
+{
+    if (setters[field] != NULL)
+        setters[field](reading, reading->values[field]);
+}
+
 /* ---- args ---- */
 
-static void check_args(struct reading *reading, const json_t *value)
+void fields_check_args(struct reading *reading, const json_t *value)
 {
     struct args_fault faults[ARGS_FAULTS_MAX];
 
@@ -422,10 +402,8 @@ static void take_defaults(struct reading *reading)
 /* Everything but args, kind and the times that are now. */
 static void set_all(struct reading *reading)
 {
-    for (unsigned field = 0; field < FIELD_COUNT; field++) {
-        if (setters[field] != NULL)
-            setters[field](reading, reading->values[field]);
-    }
+    for (unsigned field = 0; field < FIELD_COUNT; field++)
+        fields_set(reading, (enum field)field);
 }
 
 static void record_freep(struct record **record)
@@ -459,7 +437,7 @@ int fields_task(const struct fields *fields, json_t *task, const char *text,
             return -EBADMSG;
         keep_args(&reading, text, scan);
     }
-    check_args(&reading, args);
+    fields_check_args(&reading, args);
     if (reading.error < 0)
         return reading.error;
     if (faults->count > faults_before)

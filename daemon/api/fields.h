@@ -41,4 +41,16 @@ int fields_task(const struct fields *fields, json_t *task, const char *text,
                 const struct scan *scan, struct faults *faults, struct record **ret_record)
     RN_MUST_CHECK;
 
+/**
+ * Reads the change of a waiting task; null sets a field back to what its kind, or nobody, says.
+ *
+ * @param task        as it is, with its args
+ * @param ret_record  empty; its fields that *ret_fields (a set of store_edit_field) names are set
+ *
+ * **Errors:** -EINVAL: faults has grown; -ENOMEM.
+ */
+int fields_change(const struct fields *fields, json_t *change, const struct record *task,
+                  struct faults *faults, struct record *ret_record, unsigned *ret_fields)
+    RN_MUST_CHECK;
+
 #endif

@@ -1,13 +1,12 @@
 /* GET /v1/tasks: filters, cursor, page. A page is read from the store piece by piece, so that a
  * large one takes bounded memory; one that has become too large ends early, with `next`. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/answer.h"
 #include "api/calls.h"
 #include "api/cursor.h"
+#include "api/filter.h"
 #include "api/request.h"
 #include "api/routes.h"
 #include "config/units.h"
@@ -20,13 +19,10 @@ enum {
     PIECE_BYTES_MAX = 8 << 20, // of rows with args and results
     PIECE_ROWS_FULL = 16,      // at most of these
 };
-_Static_assert((int)CONFIG_TOKEN_NAMES_MAX == (int)STORE_LIST_FILTER_MAX,
-               "a list can be limited to a token's names");
 
 /* A list under way: the request's work. */
 struct list {
-    struct store_list_filter filter;
-    char *values[3]; // the filters' texts, cut at their commas; new
+    struct filter filter;
     uint64_t before;
     size_t limit, count;
     bool is_full;
@@ -49,105 +45,14 @@ static void list_free(void *work)
     struct list *list = work;
 
     free_rows(list);
-    for (size_t i = 0; i < 3; i++)
-        free(list->values[i]);
+    filter_fini(&list->filter);
     buffer_fini(&list->text);
     free(list);
 }
 
 /* ---- the query ---- */
 
-static int bad(struct request *request, const char *format, ...) RN_PRINTF(2, 3);
-
-static int bad(struct request *request, const char *format, ...)
-{
-    char detail[400];
-    va_list arguments;
-
-    va_start(arguments, format);
-    (void)vsnprintf(detail, sizeof(detail), format, arguments);
-    va_end(arguments);
-    request_problem(request, PROBLEM_INVALID_QUERY, "%s", detail);
-    return -EINVAL;
-}
-
-/* Cuts a parameter at its commas. 0, or answered. */
-static int take_values(struct request *request, enum parameter parameter, char **to,
-                       const char **values, size_t *count)
-{
-    const char *text = request->parameters[parameter];
-
-    if (text == NULL)
-        return 0;
-    *to = strdup(text);
-    if (*to == NULL) {
-        request_problem_error(request, -ENOMEM);
-        return -ENOMEM;
-    }
-    for (char *part = *to; part != NULL;) {
-        char *comma = strchr(part, ',');
-        if (comma != NULL)
-            *comma++ = '\0';
-        if (part[0] == '\0')
-            return bad(request, "query parameter %s: a value is missing",
-                       parameter_name(parameter));
-        if (*count == STORE_LIST_FILTER_MAX)
-            return bad(request, "query parameter %s: at most %d values are allowed",
-                       parameter_name(parameter), STORE_LIST_FILTER_MAX);
-        values[(*count)++] = part;
-        part = comma;
-    }
-    return 0;
-}
-
-static int take_states(struct request *request, struct list *list)
-{
-    const char *names[STORE_LIST_FILTER_MAX];
-    const char *all[TASK_STATE_COUNT + 1];
-    char *text = NULL;
-    size_t count = 0;
-
-    int r = take_values(request, PARAMETER_STATE, &text, names, &count);
-    for (size_t i = 0; i < count && r == 0; i++) {
-        enum task_state state = TASK_QUEUED;
-        if (task_state_parse(names[i], &state) == 0) {
-            list->filter.states |= 1U << state;
-            continue;
-        }
-        for (unsigned s = 0; s < TASK_STATE_COUNT; s++)
-            all[s] = task_state_name((enum task_state)s);
-        all[TASK_STATE_COUNT] = NULL;
-        const char *near = nearest_name(names[i], all);
-        if (near != NULL)
-            r = bad(request, "query parameter state: there is no state '%.40s': did you mean %s?",
-                    names[i], near);
-        else
-            r = bad(request, "query parameter state: there is no state '%.40s'", names[i]);
-    }
-    free(text);
-    return r;
-}
-
-static int take_instant(struct request *request, enum parameter parameter, int64_t *to)
-{
-    const char *text = request->parameters[parameter];
-    char instant[64];
-
-    if (text == NULL)
-        return 0;
-    // A plus sign in a query means a space.
-    (void)snprintf(instant, sizeof(instant), "%s", text);
-    char *space = strrchr(instant, ' ');
-    if (space != NULL && space - instant > 11)
-        *space = '+';
-    if (strlen(text) >= sizeof(instant) || units_instant(instant, to) < 0)
-        return bad(
-            request,
-            "query parameter %s: must be an instant as in RFC 3339, such as 2030-01-31T08:00:00Z",
-            parameter_name(parameter));
-    return 0;
-}
-
+/* 0, or answered. */
 static int take_page(struct request *request, struct list *list)
 {
     const char *limit = request->parameters[PARAMETER_LIMIT];
@@ -156,77 +61,22 @@ static int take_page(struct request *request, struct list *list)
     uint64_t number = LIMIT_DEFAULT;
 
     if (limit != NULL && (units_unsigned(limit, LIMIT_MAX, &number) < 0 || number == 0))
-        return bad(request, "query parameter limit: must be a number from 1 to %d", LIMIT_MAX);
+        return request_bad_query(request, "query parameter limit: must be a number from 1 to %d",
+                                 LIMIT_MAX);
     list->limit = (size_t)number;
     if (view != NULL && strcmp(view, "full") != 0)
-        return bad(request, "query parameter view: the only view is full");
+        return request_bad_query(request, "query parameter view: the only view is full");
     list->is_full = view != NULL;
 
     cursor_hash(request, list->filter_hash);
     int r = cursor == NULL ? 0 : cursor_parse(cursor, list->filter_hash, &list->before);
     if (r == -ESTALE)
-        return bad(request, "query parameter cursor: it belongs to a list with other filters");
+        return request_bad_query(request,
+                                 "query parameter cursor: it belongs to a list with other filters");
     if (r < 0)
-        return bad(request, "query parameter cursor: it is none; take what `next` said");
+        return request_bad_query(request,
+                                 "query parameter cursor: it is none; take what `next` said");
     return 0;
-}
-
-static int not_for(struct request *request, enum parameter parameter, const char *name)
-{
-    request_problem(request, PROBLEM_FORBIDDEN,
-                    "query parameter %s: the token %s is not for '%.64s'",
-                    parameter_name(parameter), request->token->name, name);
-    return -EACCES;
-}
-
-/* A token for some queues and kinds lists those alone: all of them, or what the query names of
- * them. 0, or answered. */
-static int limit_to_token(struct request *request, struct store_list_filter *filter)
-{
-    const struct config_token *token = request->token;
-
-    if (token == NULL)
-        return 0;
-    for (size_t i = 0; i < filter->queue_count; i++)
-        if (!config_token_has_queue(token, filter->queues[i]))
-            return not_for(request, PARAMETER_QUEUE, filter->queues[i]);
-    for (size_t i = 0; i < filter->kind_count; i++)
-        if (!config_token_has_kind(token, filter->kinds[i]))
-            return not_for(request, PARAMETER_KIND, filter->kinds[i]);
-    if (filter->queue_count == 0) {
-        memcpy(filter->queues, token->queues, sizeof(filter->queues));
-        filter->queue_count = token->queue_count;
-    }
-    if (filter->kind_count == 0) {
-        memcpy(filter->kinds, token->kinds, sizeof(filter->kinds));
-        filter->kind_count = token->kind_count;
-    }
-    return 0;
-}
-
-/* 0, or answered. */
-static int take_query(struct request *request, struct list *list)
-{
-    struct store_list_filter *filter = &list->filter;
-
-    int r = take_states(request, list);
-    if (r == 0)
-        r = take_values(request, PARAMETER_QUEUE, &list->values[0], filter->queues,
-                        &filter->queue_count);
-    if (r == 0)
-        r = take_values(request, PARAMETER_KIND, &list->values[1], filter->kinds,
-                        &filter->kind_count);
-    if (r == 0)
-        r = limit_to_token(request, filter);
-    if (r == 0)
-        r = take_values(request, PARAMETER_TAG, &list->values[2], filter->tags, &filter->tag_count);
-    if (r == 0)
-        r = take_instant(request, PARAMETER_CREATED_AFTER, &filter->created_after_ms);
-    if (r == 0)
-        r = take_instant(request, PARAMETER_CREATED_BEFORE, &filter->created_before_ms);
-    if (r == 0)
-        r = take_page(request, list);
-    return r;
 }
 
 /* ---- the pages ---- */
@@ -263,7 +113,7 @@ static void read_piece(struct request *request)
     }
 
     request->read.type = STORE_LIST;
-    request->read.list.filter = list->filter;
+    request->read.list.filter = list->filter.store;
     request->read.list.before = list->before;
     request->read.list.limit =
         list->limit - list->count < piece ? list->limit - list->count : piece;
@@ -336,7 +186,8 @@ void call_list(struct request *request)
     }
     request->work = list;
     request->work_free_fn = list_free;
-    if (take_query(request, list) < 0)
+    if (filter_query(request, &list->filter) < 0 || filter_limit(request, &list->filter) < 0 ||
+        take_page(request, list) < 0)
         return;
     BUFFER_LITERAL(&list->text, "{\"tasks\":[");
     read_piece(request);

@@ -38,7 +38,7 @@
       "line as often.\n") \
     X(WRONG_STATE, "wrong-state", 409, 0, "The task's state does not allow this", \
       "`state` says the state that the task is in. A task that has finished can't be cancelled; only failed and cancelled ones can be\n" \
-      "retried; only finished ones can be deleted.\n") \
+      "retried; only finished ones can be deleted; only waiting ones can be changed.\n") \
     X(TASK_FAILED, "task-failed", 409, 0, "The task has no result: it did not succeed", \
       "`error` says why the task failed or was cancelled.\n") \
     X(TASK_REMOVED, "task-removed", 410, 0, "The task has been removed", \
@@ -55,6 +55,9 @@
       "`errors` lists everything that is wrong with it: each has a JSON pointer to the place and what must stand there.\n") \
     X(INVALID_QUEUE, "invalid-queue", 422, 0, "The change of the queue is not valid", \
       "`errors` lists everything that is wrong with it: each has a JSON pointer to the place and what must stand there.\n") \
+    X(INVALID_ACTION, "invalid-action", 422, 0, "The action is not valid", \
+      "`errors` lists everything that is wrong with it: each has a JSON pointer to the place and what must stand there. An action on\n" \
+      "every task there is needs \"all\": true.\n") \
     X(KEY_REUSED, "idempotency-key-reused", 422, 0, "The Idempotency-Key was used for another request", \
       "The same key goes with the same Content-Type, query and body only. A new task needs a new key.\n") \
     X(RATE_LIMITED, "rate-limited", 429, 1, "Too many requests", \
@@ -68,7 +71,8 @@
       "Too many requests are being worked on or wait, or they take more memory than max_request_memory. Nothing was stored; try again\n" \
       "after the seconds that Retry-After names.\n") \
     X(DRAINING, "draining", 503, 5, "The daemon is stopping", \
-      "It takes no new tasks and finishes what runs. Nothing was stored; send the request again when it is back.\n") \
+      "It takes no new tasks and finishes what runs. Nothing was stored; send the request again when it is back. An action on many\n" \
+      "tasks ends on the way: `matched`, `changed` and `skipped` tell how far it came, and sent again it does the rest.\n") \
     X(STARTING, "starting", 503, 1, "The daemon is starting", \
       "Try again after the seconds that Retry-After names.\n") \
     X(BACKLOG_FULL, "backlog-full", 503, 10, "Too many tasks are waiting", \

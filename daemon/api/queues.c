@@ -199,7 +199,7 @@ void call_queues(struct request *request)
     begin_view(request, queues, seen, false);
 }
 
-static void not_found(struct request *request)
+void queue_not_found(struct request *request)
 {
     const char *near = nearest_name(request->name, request->config->queue_names);
 
@@ -214,7 +214,7 @@ static void not_found(struct request *request)
 void call_queue(struct request *request)
 {
     if (!config_token_has_queue(request->token, request->name)) {
-        not_found(request);
+        queue_not_found(request);
         return;
     }
     struct engine_queue *queue = calloc(1, sizeof(*queue));
@@ -226,7 +226,7 @@ void call_queue(struct request *request)
     }
     free(queue);
     if (r == -ENOENT)
-        not_found(request);
+        queue_not_found(request);
     else
         request_problem_error(request, r);
 }
@@ -255,7 +255,7 @@ static void refused(struct request *request)
     struct faults faults = {.count = 0};
 
     if (request->op.result == -ENOENT) {
-        not_found(request);
+        queue_not_found(request);
     } else if (request->op.result == -EINVAL) {
         faults_add(&faults, "/workers", "all queues together have at most %d workers",
                    CONFIG_WORKERS_MAX);
@@ -270,7 +270,7 @@ static void submit_change(struct request *request, struct engine_queue_change *c
 {
     if (!config_name_valid(request->name) ||
         !config_token_has_queue(request->token, request->name)) {
-        not_found(request);
+        queue_not_found(request);
         return;
     }
     memcpy(change->name, request->name, strlen(request->name) + 1); // a valid name fits

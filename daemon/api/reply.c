@@ -268,6 +268,18 @@ void request_problem(struct request *request, enum problem problem, const char *
     request_problem_text(request, problem, &text);
 }
 
+int request_bad_query(struct request *request, const char *format, ...)
+{
+    char detail[400];
+    va_list list;
+
+    va_start(list, format);
+    (void)vsnprintf(detail, sizeof(detail), format, list);
+    va_end(list);
+    request_problem(request, PROBLEM_INVALID_QUERY, "%s", detail);
+    return -EINVAL;
+}
+
 void request_problem_error(struct request *request, int error)
 {
     static const char *const details[PROBLEM_COUNT] = {

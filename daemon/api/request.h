@@ -68,6 +68,8 @@ void request_problem(struct request *request, enum problem problem, const char *
     RN_PRINTF(3, 4);
 /** A problem whose object problem_begin has begun and that may have got more members. */
 void request_problem_text(struct request *request, enum problem problem, struct buffer *text);
+/** invalid-query. Returns -EINVAL. */
+int request_bad_query(struct request *request, const char *format, ...) RN_PRINTF(2, 3);
 /** The problem that an error of the store or engine is, with a sentence of its own. */
 void request_problem_error(struct request *request, int error);
 /** invalid-task or invalid-queue with all faults; too-large where one of them is that. */

@@ -125,6 +125,7 @@ struct engine {
     struct queue *touched;  // owned by the store's thread
     struct task *withdrawn; // owned by the store's thread: out of their windows by the group that
                             // is being written
+    _Atomic unsigned actions;         // under way
 };
 
 /** The bounds of wait and run: from what runs at once to what takes hours. */
@@ -160,6 +161,8 @@ void engine_each_queue(struct engine *engine, void (*fn)(struct queue *queue, vo
 bool follow_wanted(const struct config *config, const struct record *record, enum task_state to);
 /** store_options.follow */
 int follow_make(void *arg, const struct record *ended, struct record **ret_follow);
+/** engine_read of one of the engine's own: refused only by -EPIPE and -ENOMEM. */
+int view_read(struct engine *engine, struct store_read *read) RN_MUST_CHECK;
 /** store_options.events */
 int engine_event(void *arg, struct store_event *event);
 

@@ -87,8 +87,8 @@ uint64_t engine_beat(struct engine *engine);
 /* ---- operations ---- */
 
 /**
- * Submits an operation of the API: STORE_PUT, STORE_CANCEL, STORE_RETRY, STORE_DELETE. Suspend the
- * request first, then submit; on an error done_fn is not called.
+ * Submits an operation of the API: STORE_PUT, STORE_CANCEL, STORE_RETRY, STORE_DELETE, STORE_EDIT.
+ * Suspend the request first, then submit; on an error done_fn is not called.
  *
  * Blocking: never. Threads: any.
  * Errors: -EPIPE: a put while draining, or stopped (503 draining); -EAGAIN: the channel is full
@@ -118,6 +118,42 @@ struct engine_waiting_for {
 };
 void engine_waiting_for(struct engine *engine, const struct record *record,
                         struct engine_waiting_for *ret_waiting);
+
+/* ---- one action on many tasks ---- */
+
+enum { ENGINE_ACTIONS_MAX = 4 }; // at once
+
+struct engine_action;
+typedef void engine_action_fn(struct engine_action *action, void *arg);
+
+/**
+ * Cancel, retry or delete of every task that fits a filter and has an id up to the last one given
+ * when it began: each is looked at once, newest first. It goes on by itself, slice by slice, each a
+ * read and an operation of at most STORE_MANY_MAX tasks, between which others have their turn.
+ *
+ * **Ownership:** it is the caller's, and the engine's from the start until done_fn.
+ */
+struct engine_action {
+    enum store_op_type type;         // STORE_CANCEL, STORE_RETRY, STORE_DELETE
+    struct store_list_filter filter; // as of a list; what it points to stays until done_fn
+    bool is_dry;                     // counts alone
+    engine_action_fn *done_fn; // once, on a thread of the store or in engine_action_start; must not
+                               // block
+    void *arg;
+    // Once it is done, after an error too: how many fitted the filter; of them, those that were
+    // changed (a cancel of a running one is recorded), and those whose state does not allow it.
+    uint64_t matched, changed, skipped;
+    int result; // 0; -EPIPE: ended by a drain; -ENOSPC, -EAGAIN, -ENOMEM …
+    // the engine's own
+    struct engine *engine;
+    uint64_t before; // ids from here on were looked at
+    struct store_read read;
+    struct store_op op;
+    uint64_t ids[STORE_MANY_MAX];
+};
+/** Begins one. -EAGAIN: ENGINE_ACTIONS_MAX are under way; done_fn is not called then. Blocking:
+ * never. Threads: any. */
+int engine_action_start(struct engine *engine, struct engine_action *action) RN_MUST_CHECK;
 
 /* ---- waiting for the end of a task ---- */
 

@@ -97,8 +97,18 @@ static bool tags_match(const struct text *tags, const struct store_list_filter *
     return match;
 }
 
+/* Whether the filter lets through only what has an error or has finished: nothing that runs. */
+static bool asks_for_an_end(const struct store_list_filter *filter)
+{
+    return filter->error_code_count > 0 || filter->finished_after_ms != 0 ||
+           filter->finished_before_ms != 0;
+}
+
+/* Of a task that runs. */
 static bool record_matches(const struct record *record, const struct store_list_filter *filter)
 {
+    if (asks_for_an_end(filter))
+        return false;
     if (filter->created_after_ms > 0 && record->created_at_ms <= filter->created_after_ms)
         return false;
     if (filter->created_before_ms > 0 && record->created_at_ms >= filter->created_before_ms)
@@ -183,13 +193,15 @@ static int newest_first(const void *a, const void *b)
 }
 
 /* Frees what is not wanted of rows, keeps the order. */
-static size_t keep_states(struct engine *engine, struct record **rows, size_t count,
-                          unsigned states)
+static size_t keep_states(struct engine *engine, struct store_read *read, unsigned states)
 {
+    struct record **rows = read->list.rows;
+    bool without_running = asks_for_an_end(&read->list.filter);
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < read->list.count; i++) {
         engine_overlay(engine, rows[i]);
-        if (states == 0 || (states & (1u << rows[i]->state)) != 0)
+        bool is_wanted = states == 0 || (states & (1u << rows[i]->state)) != 0;
+        if (is_wanted && !(without_running && rows[i]->state == TASK_RUNNING))
             rows[kept++] = rows[i];
         else
             record_free(rows[i]);
@@ -261,8 +273,7 @@ static void finish_read(struct view *view, struct store_read *read)
     if (read->result == 0 && read->type == STORE_GET)
         engine_overlay(view->engine, read->get.record);
     if (read->result == 0 && read->type == STORE_LIST) {
-        read->list.count =
-            keep_states(view->engine, read->list.rows, read->list.count, view->states);
+        read->list.count = keep_states(view->engine, read, view->states);
         if ((view->states & (1u << TASK_RUNNING)) != 0)
             read->result = merge_running(view->engine, read);
         if (read->result < 0) {
@@ -282,12 +293,14 @@ static void read_done(struct store_read *read, void *arg)
     finish_read(arg, read);
 }
 
-int engine_read(struct engine *engine, struct store_read *read)
+typedef int submit_read_fn(struct store *store, struct store_read *read);
+
+static int start_read(struct engine *engine, struct store_read *read, submit_read_fn *submit)
 {
     const unsigned running = 1u << TASK_RUNNING;
 
     if (read->type != STORE_GET && read->type != STORE_LIST)
-        return store_read(engine->store, read);
+        return submit(engine->store, read);
     struct view *view = malloc(sizeof(*view));
     if (view == NULL)
         return -ENOMEM;
@@ -304,13 +317,23 @@ int engine_read(struct engine *engine, struct store_read *read)
     }
     read->done_fn = read_done;
     read->arg = view;
-    int r = store_read(engine->store, read);
+    int r = submit(engine->store, read);
     if (r < 0) {
         read->done_fn = view->done_fn;
         read->arg = view->arg;
         free(view);
     }
     return r;
+}
+
+int engine_read(struct engine *engine, struct store_read *read)
+{
+    return start_read(engine, read, store_read);
+}
+
+int view_read(struct engine *engine, struct store_read *read)
+{
+    return start_read(engine, read, store_read_internal);
 }
 
 /* ---- why a task waits ---- */

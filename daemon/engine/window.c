@@ -1,6 +1,7 @@
 /* The window: 201 lanes, one a priority, each in the order of ids, a bit set that tells which are
- * filled, and a hash by id. New tasks have the highest ids, so that nearly every insert is at a
- * lane's end: put, take and removal cost the same at any length. */
+ * filled, and a hash by id. New tasks have the highest ids, and those that an action on many makes
+ * queued come with ever lower ones, so that nearly every insert is at one of a lane's ends: put,
+ * take and removal cost the same at any length. */
 #include "engine/window.h"
 
 #include <string.h>
@@ -86,7 +87,8 @@ static void link_into_lane(struct window *window, struct task *task)
 {
     size_t number = lane_of(task->record.priority);
     struct window_lane *lane = &window->lanes[number];
-    struct task *before = lane->last;
+    bool is_lowest = lane->first != NULL && lane->first->record.id > task->record.id;
+    struct task *before = is_lowest ? NULL : lane->last;
     while (before != NULL && before->record.id > task->record.id)
         before = before->prev;
 

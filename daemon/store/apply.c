@@ -28,6 +28,10 @@ int apply(struct writer *writer, struct store_op *op)
         return apply_release(writer, op);
     case STORE_SWEEP:
         return apply_sweep(writer, op);
+    case STORE_EDIT:
+        return apply_edit(writer, op);
+    case STORE_MANY:
+        return apply_many(writer, op);
     case STORE_CLAIM:
         return 0; // after the commit
     }

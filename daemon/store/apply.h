@@ -31,6 +31,8 @@ int apply_promote(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_queue_set(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_sweep(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 int apply_release(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_edit(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
+int apply_many(struct writer *writer, struct store_op *op) RN_MUST_CHECK;
 
 // Shared by them.
 
@@ -49,6 +51,10 @@ int apply_follow(struct writer *writer, struct store_op *op, const struct record
 /** The row of a task as a new record: 1; 0: there is none. */
 int apply_row(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags)
     RN_MUST_CHECK;
+/** The row of a task that was given out: 1. 0: there is none, *ret_result says why: -ENOENT,
+ * -ENODATA. */
+int apply_find(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags,
+               int *ret_result) RN_MUST_CHECK;
 /** A task of a queue moves: the states' table is asked, the counts follow. */
 void apply_move(struct writer *writer, const char *queue, enum task_state from, enum task_state to);
 /** Ends a waiting task as cancelled; code NULL: by hand. Sets the record's fields too. */

@@ -1,23 +1,32 @@
-/* What is done to one task by hand: cancel, retry, delete; and hold, and the end of a waiting task.
- * All read the row first. */
+/* What is done to tasks by hand, to one or to many: cancel, retry, delete; and hold, and the end of
+ * a waiting task. All read the row first. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/apply.h"
 #include "store/history.h"
 
-/* The row of a task that was given out: 1. 0: op->result says why there is none. */
-static int find(struct writer *writer, struct store_op *op, uint64_t id, struct record **ret_record,
-                unsigned *ret_flags)
+/* What is done to a task: alone, or as one of many. */
+struct by_hand {
+    struct store_op *op;
+    uint64_t id;
+    enum task_state state; // afterwards, or the one in which it can't be done
+    int result;
+    bool has_changed; // something was written
+};
+typedef int by_hand_fn(struct writer *writer, struct by_hand *hand);
+
+int apply_find(struct writer *writer, uint64_t id, struct record **ret_record, unsigned *ret_flags,
+               int *ret_result)
 {
     // A new task of this same group has been told to nobody: it doesn't exist yet.
     if (id == 0 || id > atomic_load(&writer->last_id)) {
-        op->result = -ENOENT;
+        *ret_result = -ENOENT;
         return 0;
     }
     int r = apply_row(writer, id, ret_record, ret_flags);
     if (r == 0)
-        op->result = -ENODATA;
+        *ret_result = -ENODATA;
     return r;
 }
 
@@ -48,33 +57,34 @@ int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms
 }
 
 /* Of a task in flight: its end will see it. Takes the record. */
-static int record_cancel(struct writer *writer, struct store_op *op, struct record **record)
+static int record_cancel(struct writer *writer, struct by_hand *hand, struct record **record)
 {
     struct sqlite *sqlite = &writer->sqlite;
 
-    op->one.state = TASK_RUNNING;
+    hand->state = TASK_RUNNING;
+    hand->has_changed = true;
     if ((*record)->cancel_requested_at_ms != 0)
         return 0;
-    sqlite_bind(sqlite, SQL_CANCEL_RECORD, 1, (int64_t)op->one.id);
-    sqlite_bind(sqlite, SQL_CANCEL_RECORD, 2, op->now_ms);
+    sqlite_bind(sqlite, SQL_CANCEL_RECORD, 1, (int64_t)hand->id);
+    sqlite_bind(sqlite, SQL_CANCEL_RECORD, 2, hand->op->now_ms);
     int r = sqlite_run(sqlite, SQL_CANCEL_RECORD);
     if (r < 0)
         return r;
-    (*record)->cancel_requested_at_ms = op->now_ms;
-    group_note(writer, STORE_EVENT_CANCEL_REQUESTED, op, RN_TAKE(*record));
+    (*record)->cancel_requested_at_ms = hand->op->now_ms;
+    group_note(writer, STORE_EVENT_CANCEL_REQUESTED, hand->op, RN_TAKE(*record));
     return 0;
 }
 
-static int cancel_row(struct writer *writer, struct store_op *op, struct record **record)
+static int cancel_row(struct writer *writer, struct by_hand *hand, struct record **record)
 {
     enum task_state state = (*record)->state;
 
-    op->one.state = state;
+    hand->state = state;
     if (task_state_is_final(state)) {
-        op->result = state == TASK_CANCELLED ? 0 : -ESTALE;
+        hand->result = state == TASK_CANCELLED ? 0 : -ESTALE;
         return 0;
     }
-    if (state == TASK_QUEUED && group_made_queued(writer, op->one.id))
+    if (state == TASK_QUEUED && group_made_queued(writer, hand->id))
         return APPLY_LATER; // the engine has not put it into its window yet: nobody could take it
                             // out
     int r = group_reserve(writer, 1, 1);
@@ -82,23 +92,24 @@ static int cancel_row(struct writer *writer, struct store_op *op, struct record 
         return r;
     if (state == TASK_RUNNING ||
         (state == TASK_QUEUED && group_withdraw(writer, *record) == -EBUSY))
-        return record_cancel(writer, op, record);
+        return record_cancel(writer, hand, record);
 
-    r = apply_cancelled(writer, *record, op->now_ms, NULL, NULL);
+    r = apply_cancelled(writer, *record, hand->op->now_ms, NULL, NULL);
     if (r < 0)
         return r;
-    op->one.state = TASK_CANCELLED;
-    group_note(writer, STORE_EVENT_ENDED, op, RN_TAKE(*record));
+    hand->state = TASK_CANCELLED;
+    hand->has_changed = true;
+    group_note(writer, STORE_EVENT_ENDED, hand->op, RN_TAKE(*record));
     return 0;
 }
 
-int apply_cancel(struct writer *writer, struct store_op *op)
+static int cancel_task(struct writer *writer, struct by_hand *hand)
 {
     struct record *record = NULL;
 
-    int r = find(writer, op, op->one.id, &record, NULL);
+    int r = apply_find(writer, hand->id, &record, NULL, &hand->result);
     if (r == 1)
-        r = cancel_row(writer, op, &record);
+        r = cancel_row(writer, hand, &record);
     record_free(record);
     return r;
 }
@@ -108,7 +119,7 @@ int apply_hold(struct writer *writer, struct store_op *op)
     struct sqlite *sqlite = &writer->sqlite;
     struct record *record = NULL;
 
-    int r = find(writer, op, op->hold.id, &record, NULL);
+    int r = apply_find(writer, op->hold.id, &record, NULL, &op->result);
     if (r <= 0)
         return r;
     r = group_reserve(writer, 1, 0);
@@ -151,18 +162,18 @@ static void begin_again(struct record *record, int64_t now_ms)
         record->expires_at_ms = 0; // else it would expire at once
 }
 
-int apply_retry(struct writer *writer, struct store_op *op)
+static int retry_task(struct writer *writer, struct by_hand *hand)
 {
     struct sqlite *sqlite = &writer->sqlite;
     struct record *record = NULL;
 
-    int r = find(writer, op, op->one.id, &record, NULL);
+    int r = apply_find(writer, hand->id, &record, NULL, &hand->result);
     if (r <= 0)
         return r;
-    op->one.state = record->state;
+    hand->state = record->state;
     enum task_state from = record->state;
     if (from != TASK_FAILED && from != TASK_CANCELLED) {
-        op->result = -ESTALE;
+        hand->result = -ESTALE;
         record_free(record);
         return 0;
     }
@@ -170,17 +181,18 @@ int apply_retry(struct writer *writer, struct store_op *op)
     if (r == 0) {
         if (record->started_at_ms > 0)
             history_append(record);
-        begin_again(record, op->now_ms);
+        begin_again(record, hand->op->now_ms);
         sqlite_bind(sqlite, SQL_RETRY, 1, (int64_t)record->id);
-        sqlite_bind(sqlite, SQL_RETRY, 2, op->now_ms);
+        sqlite_bind(sqlite, SQL_RETRY, 2, hand->op->now_ms);
         sqlite_bind_optional(sqlite, SQL_RETRY, 3, record->expires_at_ms);
         sqlite_bind_text(sqlite, SQL_RETRY, 4, record->history.bytes, record->history.length);
         r = sqlite_run(sqlite, SQL_RETRY);
     }
     if (r == 0) {
         apply_move(writer, record->queue, from, TASK_QUEUED);
-        op->one.state = TASK_QUEUED;
-        group_note(writer, STORE_EVENT_QUEUED, op, RN_TAKE(record));
+        hand->state = TASK_QUEUED;
+        hand->has_changed = true;
+        group_note(writer, STORE_EVENT_QUEUED, hand->op, RN_TAKE(record));
     }
     record_free(record);
     return r;
@@ -209,23 +221,81 @@ int apply_removed(struct writer *writer, uint64_t id, unsigned flags)
     return r;
 }
 
-int apply_delete(struct writer *writer, struct store_op *op)
+static int delete_task(struct writer *writer, struct by_hand *hand)
 {
     struct record *record = NULL;
     unsigned flags = 0;
 
-    int r = find(writer, op, op->one.id, &record, &flags);
+    int r = apply_find(writer, hand->id, &record, &flags, &hand->result);
     if (r <= 0)
         return r;
-    op->one.state = record->state;
+    hand->state = record->state;
     if (!task_state_is_final(record->state)) {
-        op->result = -ESTALE;
+        hand->result = -ESTALE;
     } else {
         r = apply_removed(writer, record->id, flags);
-        if (r == 0)
+        if (r == 0) {
             queues_move(writer->queues, queues_find(writer->queues, record->queue), record->state,
                         TASK_STATE_COUNT, 1);
+            hand->has_changed = true;
+        }
     }
     record_free(record);
     return r < 0 ? r : 0;
+}
+
+/* ---- of one, and of many ---- */
+
+static int one_task(struct writer *writer, struct store_op *op, by_hand_fn *fn)
+{
+    struct by_hand hand = {.op = op, .id = op->one.id};
+
+    int r = fn(writer, &hand);
+    op->one.state = hand.state;
+    op->result = hand.result;
+    return r;
+}
+
+int apply_cancel(struct writer *writer, struct store_op *op)
+{
+    return one_task(writer, op, cancel_task);
+}
+
+int apply_retry(struct writer *writer, struct store_op *op)
+{
+    return one_task(writer, op, retry_task);
+}
+
+int apply_delete(struct writer *writer, struct store_op *op)
+{
+    return one_task(writer, op, delete_task);
+}
+
+int apply_many(struct writer *writer, struct store_op *op)
+{
+    enum store_op_type action = op->many.action;
+    by_hand_fn *fn = action == STORE_CANCEL  ? cancel_task
+                     : action == STORE_RETRY ? retry_task
+                                             : delete_task;
+    size_t changed = 0;
+
+    RN_ASSERT(fn != delete_task || action == STORE_DELETE);
+    op->many.changed = 0;
+    op->many.skipped = 0;
+    // One of them could be among these. Afterwards nothing here makes a cancel wait: it is asked
+    // before the first write, since what waits for the next group must have written nothing.
+    if (action == STORE_CANCEL && group_made_any_queued(writer))
+        return APPLY_LATER;
+    int r = group_reserve(writer, op->many.count, op->many.count);
+    for (size_t i = 0; i < op->many.count && r == 0; i++) {
+        struct by_hand hand = {.op = op, .id = op->many.ids[i]};
+        r = fn(writer, &hand);
+        RN_ASSERT(r != APPLY_LATER);
+        changed += hand.has_changed ? 1 : 0;
+    }
+    if (r < 0)
+        return r;
+    op->many.changed = changed;
+    op->many.skipped = op->many.count - changed;
+    return 0;
 }

@@ -78,6 +78,17 @@ bool group_made_queued(const struct writer *writer, uint64_t id)
     return false;
 }
 
+bool group_made_any_queued(const struct writer *writer)
+{
+    const struct group *group = &writer->group;
+    for (size_t i = 0; i < group->change_count; i++) {
+        const struct change *change = &group->changes[i];
+        if (change->type == STORE_EVENT_QUEUED && change->op->type != STORE_PUT)
+            return true;
+    }
+    return false;
+}
+
 /* Empties it; the records of its changes are gone or were given away. */
 static void start_over(struct writer *writer)
 {

@@ -15,6 +15,8 @@ void group_note(struct writer *writer, enum store_event_type type, struct store_
 int group_withdraw(struct writer *writer, struct record *record);
 /** Whether an operation of this group has made the task queued, and the engine doesn't know yet. */
 bool group_made_queued(const struct writer *writer, uint64_t id);
+/** Whether that is so of any task that was there before the group. */
+bool group_made_any_queued(const struct writer *writer);
 
 int group_begin(struct writer *writer) RN_MUST_CHECK;
 /** Writes the counts and commits. On an error nothing is rolled back yet. */

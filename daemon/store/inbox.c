@@ -82,6 +82,9 @@ static void weigh(struct store_op *op)
     case STORE_RELEASE:
         rows = op->release.limit;
         break;
+    case STORE_MANY:
+        rows = op->many.count;
+        break;
     case STORE_CLAIM:
         rows = 0; // it reads, after the commit
         break;
@@ -91,6 +94,7 @@ static void weigh(struct store_op *op)
     case STORE_RETRY:
     case STORE_DELETE:
     case STORE_QUEUE_SET:
+    case STORE_EDIT:
         break;
     }
     op->own.next = NULL;

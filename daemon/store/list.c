@@ -9,7 +9,16 @@
 
 enum { LIST_BYTES_MAX = 8 << 20 };
 
-enum scan_column { SCAN_ID, SCAN_STATE, SCAN_QUEUE, SCAN_CREATED_AT, SCAN_KIND, SCAN_TAGS };
+enum scan_column {
+    SCAN_ID,
+    SCAN_STATE,
+    SCAN_QUEUE,
+    SCAN_CREATED_AT,
+    SCAN_FINISHED_AT,
+    SCAN_KIND,
+    SCAN_TAGS,
+    SCAN_ERROR_CODE,
+};
 
 static bool is_among(const char *text, const char *const *names, size_t count)
 {
@@ -38,6 +47,42 @@ static int has_tag(const char *json, size_t length, const struct store_list_filt
     return found;
 }
 
+/* Whether an instant lies between two, themselves not included; 0 is no bound. */
+static bool is_between(int64_t ms, int64_t after_ms, int64_t before_ms)
+{
+    return (after_ms == 0 || ms > after_ms) && (before_ms == 0 || ms < before_ms);
+}
+
+/* The part of fits that is about numbers. */
+static bool numbers_fit(sqlite3_stmt *row, const struct store_list_filter *filter)
+{
+    int64_t state = sqlite3_column_int64(row, SCAN_STATE);
+    bool is_bound_by_end = filter->finished_after_ms != 0 || filter->finished_before_ms != 0;
+
+    if (filter->states != 0 && (filter->states & (1u << (state & 31))) == 0)
+        return false;
+    if (!is_between(sqlite3_column_int64(row, SCAN_CREATED_AT), filter->created_after_ms,
+                    filter->created_before_ms))
+        return false;
+    if (!is_bound_by_end)
+        return true;
+    // Of one that is tried again the column tells of its last attempt.
+    return state >= 0 && state < TASK_STATE_COUNT && task_state_is_final((enum task_state)state) &&
+           is_between(sqlite3_column_int64(row, SCAN_FINISHED_AT), filter->finished_after_ms,
+                      filter->finished_before_ms);
+}
+
+/* Whether the text of a column is among the names: 1 or 0. */
+static int text_fits(sqlite3_stmt *row, int column, const char *const *names, size_t count)
+{
+    if (count == 0)
+        return 1;
+    if (sqlite3_column_type(row, column) == SQLITE_NULL)
+        return 0;
+    const char *text = (const char *)sqlite3_column_text(row, column);
+    return text == NULL ? -ENOMEM : is_among(text, names, count);
+}
+
 /* Whether the row that SQL_SCAN stands at fits the filter: 1 or 0. */
 static int fits(struct reader *reader, const struct store_list_filter *filter)
 {
@@ -45,13 +90,7 @@ static int fits(struct reader *reader, const struct store_list_filter *filter)
     sqlite3_stmt *row = sqlite->prepared[SQL_SCAN].statement;
     char queue[CONFIG_NAME_MAX + 1];
 
-    int64_t state = sqlite3_column_int64(row, SCAN_STATE);
-    if (filter->states != 0 && (filter->states & (1u << (state & 31))) == 0)
-        return 0;
-    int64_t created_at_ms = sqlite3_column_int64(row, SCAN_CREATED_AT);
-    if (filter->created_after_ms != 0 && created_at_ms <= filter->created_after_ms)
-        return 0;
-    if (filter->created_before_ms != 0 && created_at_ms >= filter->created_before_ms)
+    if (!numbers_fit(row, filter))
         return 0;
     if (filter->queue_count > 0) {
         int r = queues_name(reader->readers->queues, sqlite3_column_int64(row, SCAN_QUEUE), queue);
@@ -60,13 +99,11 @@ static int fits(struct reader *reader, const struct store_list_filter *filter)
         if (!is_among(queue, filter->queues, filter->queue_count))
             return 0;
     }
-    if (filter->kind_count > 0) {
-        const char *kind = (const char *)sqlite3_column_text(row, SCAN_KIND);
-        if (kind == NULL)
-            return -ENOMEM;
-        if (!is_among(kind, filter->kinds, filter->kind_count))
-            return 0;
-    }
+    int r = text_fits(row, SCAN_KIND, filter->kinds, filter->kind_count);
+    if (r == 1)
+        r = text_fits(row, SCAN_ERROR_CODE, filter->error_codes, filter->error_code_count);
+    if (r <= 0)
+        return r;
     if (filter->tag_count == 0)
         return 1;
     if (sqlite3_column_type(row, SCAN_TAGS) == SQLITE_NULL)

@@ -77,13 +77,13 @@ static struct store_read *pop(struct read_list *list)
     return read;
 }
 
-int readers_submit(struct readers *readers, struct store_read *read)
+int readers_submit(struct readers *readers, struct store_read *read, size_t limit)
 {
     int r = 0;
     rn_mutex_lock(&readers->mu);
     if (readers->closed) {
         r = -EPIPE;
-    } else if (readers->count >= READS_WAITING_MAX) {
+    } else if (readers->count >= limit) {
         r = -EAGAIN;
     } else {
         bool is_list = read->type == STORE_LIST;

@@ -44,8 +44,8 @@ int readers_open(struct readers *readers, const char *path, struct error *reterr
 void readers_fini(struct readers *readers);
 /** The thread of one reader (arg), until closed and all is answered. */
 int reader_run(rn_context *ctx, void *arg);
-/** As store_read. */
-int readers_submit(struct readers *readers, struct store_read *read) RN_MUST_CHECK;
+/** As store_read; -EAGAIN: `limit` or more wait. */
+int readers_submit(struct readers *readers, struct store_read *read, size_t limit) RN_MUST_CHECK;
 void readers_close(struct readers *readers);
 size_t readers_waiting(struct readers *readers);
 

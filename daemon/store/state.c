@@ -15,15 +15,17 @@ static const char *const names[TASK_STATE_COUNT] = {
 #define TO(name) (1u << TASK_##name)
 static const unsigned successors[TASK_STATE_COUNT] = {
     [TASK_SCHEDULED] = TO(QUEUED) | TO(CANCELLED) | TO(HELD),
-    [TASK_QUEUED]    = TO(RUNNING) | TO(CANCELLED) | TO(HELD),
-    [TASK_RETRYING]  = TO(QUEUED) | TO(CANCELLED) | TO(HELD), // its backoff is over
+    [TASK_QUEUED]    = TO(RUNNING) | TO(CANCELLED) | TO(HELD) | TO(SCHEDULED), // put off by hand
+    [TASK_RETRYING]  = TO(QUEUED) | TO(CANCELLED) | TO(HELD)  // its backoff is over
+                     | TO(SCHEDULED),                         // put off by hand
     [TASK_RUNNING]   = TO(SUCCEEDED) | TO(FAILED) | TO(CANCELLED)
                      | TO(RETRYING)                           // failed, with attempts left
                      | TO(QUEUED),                            // drained, or interrupted
     [TASK_SUCCEEDED] = 0,
     [TASK_FAILED]    = TO(QUEUED),                            // retried by hand
     [TASK_CANCELLED] = TO(QUEUED),                            // retried by hand
-    [TASK_HELD]      = TO(QUEUED) | TO(CANCELLED),            // its kind is back
+    [TASK_HELD]      = TO(QUEUED) | TO(CANCELLED)             // its kind is back
+                     | TO(SCHEDULED),                         // put off by hand
 };
 // clang-format on
 

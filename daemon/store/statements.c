@@ -52,6 +52,9 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
     [SQL_LOOK] = {SQLITE_WRITER, "SELECT state, run, cancel_requested_at, queue, flags FROM tasks WHERE id = ?1"},
     [SQL_ROW] = {SQLITE_WRITER | SQLITE_READER, ROW "WHERE id = ?1"},
     [SQL_HOLD] = {SQLITE_WRITER, "UPDATE tasks SET state = 7 WHERE id = ?1"},
+    [SQL_EDIT] = {SQLITE_WRITER,
+        "UPDATE tasks SET state = ?2, queue = ?3, priority = ?4, queued_at = ?5, due_at = ?6, expires_at = ?7, kind = ?8, timeout = ?9, "
+        "max_attempts = ?10, backoff_base = ?11, backoff_max = ?12, tags = ?13 WHERE id = ?1"},
     [SQL_CANCEL] = {SQLITE_WRITER,
         "UPDATE tasks SET state = 6, finished_at = ?2, cancel_requested_at = coalesce(?3, cancel_requested_at), "
         "error_code = coalesce(?4, error_code), error_message = coalesce(?5, error_message) WHERE id = ?1"},
@@ -106,7 +109,8 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
 
     [SQL_HELD] = {SQLITE_WRITER, "SELECT id FROM tasks " HELD "AND kind = ?1 LIMIT ?2"},
 
-    [SQL_SCAN] = {SQLITE_READER, "SELECT id, state, queue, created_at, kind, tags FROM tasks WHERE id < ?1 ORDER BY id DESC"},
+    [SQL_SCAN] = {SQLITE_READER, "SELECT id, state, queue, created_at, finished_at, kind, tags, error_code FROM tasks "
+        "WHERE id < ?1 ORDER BY id DESC"},
     [SQL_LARGE_ARGS] = {SQLITE_WRITER | SQLITE_READER, "SELECT args FROM large_args WHERE id = ?1"},
     [SQL_LARGE_RESULT] = {SQLITE_READER, "SELECT result FROM large_results WHERE id = ?1"},
     [SQL_CHILDREN] = {SQLITE_READER,

@@ -19,6 +19,7 @@ enum sqlite_statement {
     SQL_LOOK,
     SQL_ROW,
     SQL_HOLD,
+    SQL_EDIT,
     SQL_CANCEL,
     SQL_CANCEL_RECORD,
     SQL_RETRY,

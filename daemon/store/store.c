@@ -319,7 +319,12 @@ int store_submit_internal(struct store *store, struct store_op *op)
 
 int store_read(struct store *store, struct store_read *read)
 {
-    return readers_submit(&store->readers, read);
+    return readers_submit(&store->readers, read, READS_WAITING_MAX);
+}
+
+int store_read_internal(struct store *store, struct store_read *read)
+{
+    return readers_submit(&store->readers, read, SIZE_MAX);
 }
 
 int store_counts(struct store *store, struct store_queue_counts **ret_counts, size_t *ret_count)

@@ -45,6 +45,23 @@ enum store_op_type {
     STORE_QUEUE_SET, // a queue's overrides
     STORE_SWEEP,     // one slice of retention
     STORE_RELEASE,   // held → queued: kinds that are configured again
+    STORE_EDIT,      // other settings for a waiting one
+    STORE_MANY,      // cancel, retry or delete of several, each as if it came alone
+};
+
+enum { STORE_MANY_MAX = 200 }; // tasks of one operation: no other one waits for more
+
+/** What an edit sets: a set. What is not in it stays. */
+enum store_edit_field {
+    STORE_EDIT_QUEUE = 1 << 0,
+    STORE_EDIT_KIND = 1 << 1,
+    STORE_EDIT_PRIORITY = 1 << 2,
+    STORE_EDIT_RUN_AT = 1 << 3, // due_at_ms: in the future the task is scheduled, else queued
+    STORE_EDIT_EXPIRES_AT = 1 << 4,
+    STORE_EDIT_MAX_ATTEMPTS = 1 << 5,
+    STORE_EDIT_TIMEOUT = 1 << 6,
+    STORE_EDIT_BACKOFF = 1 << 7,
+    STORE_EDIT_TAGS = 1 << 8,
 };
 
 /** Idempotency-Key of a put. All of it is compared and written in the put's own transaction. */
@@ -132,6 +149,13 @@ struct store_op {
         struct { const struct store_retention *retention; size_t limit; size_t removed; bool more; } sweep;
         /* at most `limit` tasks of kinds of which is_wanted says so (on the writer's thread; must not block); `more`: call again. */
         struct { store_wanted_fn *is_wanted; void *arg; size_t limit; size_t released; bool more; } release;
+        /* record: borrowed; its fields that `fields` names are the task's from now on. -ENOENT, -ENODATA, -ESTALE as of cancel (`state` tells it,
+         * RUNNING of one in flight); -EDOM: it would expire before it may start. A held one whose kind is set leaves that state: the kind has to
+         * be a configured one. */
+        struct { uint64_t id; const struct record *record; unsigned fields; enum task_state state; } edit;
+        /* action: STORE_CANCEL, STORE_RETRY or STORE_DELETE of each of at most STORE_MANY_MAX ids (borrowed). changed: how many it did something
+         * to, a cancel of one in flight included; skipped: the others. */
+        struct { enum store_op_type action; const uint64_t *ids; size_t count; size_t changed, skipped; } many;
     };
     // clang-format on
 };
@@ -251,8 +275,11 @@ struct store_list_filter {
     const char *kinds[STORE_LIST_FILTER_MAX];
     size_t kind_count;
     const char *tags[STORE_LIST_FILTER_MAX];
-    size_t tag_count;                            // any of them
-    int64_t created_after_ms, created_before_ms; // exclusive; 0: none
+    size_t tag_count; // any of them
+    const char *error_codes[STORE_LIST_FILTER_MAX];
+    size_t error_code_count;
+    int64_t created_after_ms, created_before_ms;   // exclusive; 0: none
+    int64_t finished_after_ms, finished_before_ms; // the same, of finished ones
 };
 
 struct store_read;
@@ -277,6 +304,8 @@ struct store_read {
 };
 /** Never blocks; -EAGAIN more than 1,024 wait; -EPIPE stopped. */
 int store_read(struct store *store, struct store_read *read) RN_MUST_CHECK;
+/** The same for the engine's own, whose number is bounded: refused only by -EPIPE. */
+int store_read_internal(struct store *store, struct store_read *read) RN_MUST_CHECK;
 
 /** Counters, kept in memory and in the same transactions. Threads: any. Never blocks for the disk.
  */

@@ -75,6 +75,52 @@ static void a_new_token_opens_what_its_line_says_and_nothing_else(void)
     daemon_stop(daemon);
 }
 
+/* A request with a body of its own. */
+static struct reply *ask_with(struct daemon *daemon, const char *method, const char *path,
+                              const char *token, const char *body)
+{
+    const char *headers[] = {plain_text("Authorization: Bearer %s", token), NULL};
+
+    return call_request(daemon, &(struct request){.method = method,
+                                                  .path = path,
+                                                  .headers = headers,
+                                                  .body = body == NULL ? NULL : quoted(body)});
+}
+
+static void actions_of_a_limited_token_touch_its_own_tasks_only(void)
+{
+    struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", kinds));
+    struct made ops = make_token("ops", "admin"), post = make_token("post", "admin");
+    write_tokens(daemon, plain_text("%s%.*s queue=mail\n", ops.line, (int)strcspn(post.line, "\n"),
+                                    post.line));
+    daemon_start(daemon);
+    for (unsigned i = 0; i < 4; i++)
+        expect_status(ask_with(daemon, "POST", "/v1/tasks", ops.token,
+                               i % 2 == 0 ? "{'kind':'noop','queue':'mail','delay':'1h'}"
+                                          : "{'kind':'noop','delay':'1h'}"),
+                      201);
+
+    struct reply *all = ask_with(daemon, "POST", "/v1/tasks/actions", post.token,
+                                 "{'action':'cancel','all':true,'dry_run':true}");
+    expect_number(expect_status(all, 200)->json, "matched", 2);
+    expect_problem(ask_with(daemon, "POST", "/v1/tasks/actions", post.token,
+                            "{'action':'cancel','filter':{'queue':'default'}}"),
+                   403, "forbidden");
+    expect_problem(ask_with(daemon, "POST", "/v1/queues/default/purge", post.token, "{}"), 404,
+                   "not-found");
+    expect_problem(ask_with(daemon, "PATCH", "/v1/tasks/2", post.token, "{'priority':1}"), 404,
+                   "not-found");
+    expect_problem(ask_with(daemon, "PATCH", "/v1/tasks/1", post.token, "{'queue':'default'}"), 403,
+                   "forbidden");
+    expect_status(ask_with(daemon, "PATCH", "/v1/tasks/1", post.token, "{'priority':1}"), 200);
+    struct reply *purged = ask_with(daemon, "POST", "/v1/queues/mail/purge", post.token, "{}");
+
+    expect_number(expect_status(purged, 200)->json, "changed", 2);
+    expect_text(ask_with(daemon, "GET", "/v1/tasks/2", ops.token, NULL)->json, "state",
+                "scheduled");
+    daemon_stop(daemon);
+}
+
 static void a_token_is_in_no_log_and_no_answer(void)
 {
     struct daemon *daemon =
@@ -198,6 +244,7 @@ static void a_new_token_is_asked_for_in_whole_sentences(void)
 }
 
 HARNESS_MAIN(SCENARIO(a_new_token_opens_what_its_line_says_and_nothing_else),
+             SCENARIO(actions_of_a_limited_token_touch_its_own_tasks_only),
              SCENARIO(a_token_is_in_no_log_and_no_answer),
              SCENARIO(what_is_open_and_must_not_be_is_refused_at_the_start),
              SCENARIO(behind_a_proxy_it_listens_to_all_that_have_a_token),

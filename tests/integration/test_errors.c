@@ -192,6 +192,50 @@ static const struct row path_rows[] = {
     {.method = "PATCH", .path = "/v1/queues/default", .body = content, .status = 422, .code = "invalid-queue", .pointer = at}
 #define PAUSE(content, at) \
     {.method = "POST", .path = "/v1/queues/default/pause", .body = content, .status = 422, .code = "invalid-queue", .pointer = at}
+#define ACTION(content, at) \
+    {.path = "/v1/tasks/actions", .body = content, .status = 422, .code = "invalid-action", .pointer = at}
+#define FILTER(content, at) ACTION("{'action':'cancel','filter':{" content "}}", "#/filter/" at)
+#define CHANGE(content, at) \
+    {.method = "PATCH", .path = "/v1/tasks/3", .body = content, .status = 422, .code = "invalid-task", .pointer = at}
+
+// Task 3 waits.
+static const struct row many_rows[] = {
+    ACTION("{'filter':{'state':'queued'}}", "#/action"), ACTION("{'action':'cancle','filter':{'state':'queued'}}", "#/action"),
+    ACTION("{'action':5,'filter':{'state':'queued'}}", "#/action"), ACTION("{'action':null,'all':true}", "#/action"),
+    ACTION("{'action':'cancel'}", "#/filter"), ACTION("{'action':'cancel','filter':{}}", "#/filter"),
+    ACTION("{'action':'cancel','filter':{},'all':false}", "#/filter"), ACTION("{'action':'cancel','all':'yes'}", "#/all"),
+    ACTION("{'action':'cancel','filter':null}", "#/filter"), ACTION("{'action':'cancel','filter':[]}", "#/filter"),
+    ACTION("{'action':'cancel','filter':{'state':null,'tag':null}}", "#/filter"), ACTION("{'action':'cancel','filter':'x'}", "#/filter"),
+    ACTION("{'action':'cancel','all':true,'dry_run':1}", "#/dry_run"), ACTION("{'action':'cancel','all':true,'dryrun':true}", "#/dryrun"),
+    ACTION("[]", "#"), ACTION("5", "#"),
+    FILTER("'stat':'queued'", "stat"), FILTER("'limit':5", "limit"), FILTER("'state':'waiting'", "state"), FILTER("'state':[]", "state"),
+    FILTER("'state':['queued',5]", "state"), FILTER("'state':'queued,held'", "state"), FILTER("'queue':''", "queue"),
+    FILTER("'queue':{}", "queue"), FILTER("'kind':['a',null]", "kind"), FILTER("'tag':'a,b'", "tag"), FILTER("'error_code':3", "error_code"),
+    FILTER("'tag':['1','2','3','4','5','6','7','8','9','10','11','12','13','14','15','16','17']", "tag"),
+    FILTER("'created_after':'yesterday'", "created_after"), FILTER("'finished_before':5", "finished_before"),
+    {.path = "/v1/tasks/actions", .body = "{'action':", .status = 400, .code = "invalid-json"},
+    {.path = "/v1/tasks/actions?dry_run=1", .body = "{}", .status = 400, .code = "invalid-query", .after = EITHER},
+    METHOD("GET", "/v1/tasks/actions"), METHOD("GET", "/v1/queues/default/purge"), ABSENT("POST", "/v1/queues/nowhere/purge"),
+    {.path = "/v1/queues/default/purge", .body = "{'dry':true}", .status = 422, .code = "invalid-queue", .pointer = "#/dry"},
+    {.path = "/v1/queues/default/purge", .body = "{'dry_run':'no'}", .status = 422, .code = "invalid-queue", .pointer = "#/dry_run"},
+    CHANGE("{}", "#"), CHANGE("[]", "#"), CHANGE("{'priority':101}", "#/priority"), CHANGE("{'priority':'1'}", "#/priority"),
+    CHANGE("{'queue':'nowhere'}", "#/queue"), CHANGE("{'queue':5}", "#/queue"), CHANGE("{'kind':'nothing'}", "#/kind"),
+    CHANGE("{'kind':null}", "#/kind"), CHANGE("{'kind':'sleep'}", "#/args/duration"), CHANGE("{'args':1}", "#/args"),
+    CHANGE("{'args':null,'priority':1}", "#/args"), CHANGE("{'run_at':'soon'}", "#/run_at"), CHANGE("{'delay':-1}", "#/delay"),
+    CHANGE("{'delay':'1h','run_at':'2030-01-01T00:00:00Z'}", "#/delay"), CHANGE("{'expires_at':'2020-01-01T00:00:00Z'}", "#/expires_at"),
+    CHANGE("{'expires_at':'2029-01-01T00:00:00Z','run_at':'2030-01-01T00:00:00Z'}", "#/expires_at"),
+    CHANGE("{'max_attempts':0}", "#/max_attempts"), CHANGE("{'timeout':'0s'}", "#/timeout"), CHANGE("{'backoff':5}", "#/backoff"),
+    CHANGE("{'backoff':{'base':'2h','max':'1h'}}", "#/backoff"), CHANGE("{'backoff':{'bass':'1s'}}", "#/backoff/bass"),
+    CHANGE("{'tags':'a'}", "#/tags"), CHANGE("{'tags':['a,b']}", "#/tags/0"), CHANGE("{'prioritty':1}", "#/prioritty"),
+    CHANGE("{'state':'queued'}", "#/state"),
+    {.method = "PATCH", .path = "/v1/tasks/3", .body = "{'priority':", .status = 400, .code = "invalid-json"},
+    {.method = "PATCH", .path = "/v1/tasks/3?wait=1s", .body = "{'priority':1}", .status = 400, .code = "invalid-query", .after = EITHER},
+    {.method = "PATCH", .path = "/v1/tasks/1", .body = "{'priority':1}", .status = 409, .code = "wrong-state"},
+    {.method = "PATCH", .path = "/v1/tasks/6", .body = "{'priority':1}", .status = 409, .code = "wrong-state"},
+    {.method = "PATCH", .path = "/v1/tasks/4", .body = "{'priority':1}", .status = 410, .code = "task-removed"},
+    {.method = "PATCH", .path = "/v1/tasks/999999", .body = "{'priority':1}", .status = 404, .code = "not-found"},
+    LIST("error_code="), LIST("error_code=a,,b"), LIST("finished_after=yesterday"), LIST("finished_before=5"),
+};
 
 static const struct row other_rows[] = {
     TYPE(""), TYPE("text/plain"), TYPE("application/x-www-form-urlencoded"), TYPE("application/jsonx"), TYPE("json"),
@@ -353,6 +397,11 @@ static void bad_paths_methods_and_queries_are_refused(void)
 static void bad_types_and_queue_changes_are_refused(void)
 {
     check_rows(other_rows, sizeof(other_rows) / sizeof(other_rows[0]));
+}
+
+static void bad_actions_purges_and_changes_of_tasks_are_refused(void)
+{
+    check_rows(many_rows, sizeof(many_rows) / sizeof(many_rows[0]));
 }
 
 /* ---- sizes, at the limit and one above ---- */
@@ -519,7 +568,9 @@ static void every_problem_type_is_a_page(void)
 
 HARNESS_MAIN(SCENARIO(malformed_json_is_refused_with_its_place), SCENARIO(bad_fields_are_named),
              SCENARIO(bad_paths_methods_and_queries_are_refused),
-             SCENARIO(bad_types_and_queue_changes_are_refused), SCENARIO(sizes_end_at_their_limit),
+             SCENARIO(bad_types_and_queue_changes_are_refused),
+             SCENARIO(bad_actions_purges_and_changes_of_tasks_are_refused),
+             SCENARIO(sizes_end_at_their_limit),
              SCENARIO(a_chunked_body_over_the_limit_is_refused_while_it_comes),
              SCENARIO(urls_and_headers_end_at_their_limit),
              SCENARIO(all_faults_are_told_at_once_with_what_was_meant),

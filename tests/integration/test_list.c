@@ -89,6 +89,29 @@ static void created_after_and_before_bound_the_list(void)
         ids(daemon, plain_text("created_after=%s&created_before=%s", between, between)), "");
 }
 
+static void error_codes_and_ends_choose_and_the_cursor_goes_with_them(void)
+{
+    struct daemon *daemon = with_one_of_each();
+
+    assert_string_equal(ids(daemon, "error_code=failed"), "2");
+    assert_string_equal(ids(daemon, "error_code=exit,timeout"), "");
+    assert_string_equal(ids(daemon, "error_code=exit,failed&queue=mail"), "2");
+    assert_string_equal(ids(daemon, "finished_after=2020-01-01T00:00:00Z"), "3 2 1");
+    assert_string_equal(ids(daemon, "finished_before=2020-01-01T00:00:00Z"), "");
+    assert_string_equal(ids(daemon, "finished_after=2020-01-01T00:00:00Z&state=running,failed"),
+                        "2");
+    const char *ended = text_at(task(daemon, 2), "finished_at");
+    assert_string_equal(ids(daemon, plain_text("state=failed&finished_after=%s", ended)),
+                        ""); // exclusive
+
+    const char *query = "limit=1&finished_after=2020-01-01T00:00:00Z";
+    const char *next =
+        text_at(expect_status(get(daemon, plain_text("/v1/tasks?%s", query)), 200)->json, "next");
+    assert_string_equal(ids(daemon, plain_text("%s&cursor=%s", query, next)), "2");
+    expect_problem(get(daemon, plain_text("/v1/tasks?limit=1&cursor=%s", next)), 400,
+                   "invalid-query");
+}
+
 static void args_and_result_come_only_with_the_full_view(void)
 {
     struct daemon *daemon = with_one_of_each();
@@ -191,6 +214,7 @@ static void counts_follow_what_happens(void)
 
 HARNESS_MAIN(SCENARIO(filters_choose_and_the_newest_comes_first),
              SCENARIO(created_after_and_before_bound_the_list),
+             SCENARIO(error_codes_and_ends_choose_and_the_cursor_goes_with_them),
              SCENARIO(args_and_result_come_only_with_the_full_view),
              SCENARIO(pages_hold_every_task_once_while_others_come),
              SCENARIO(a_cursor_goes_with_its_own_filters),

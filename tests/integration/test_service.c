@@ -216,7 +216,7 @@ static void the_watchdog_is_fed_only_while_store_and_http_turn(void)
         assert_true(thread > 0);
         (void)await_note(listener, "WATCHDOG=1");
         stop_thread(thread);
-        (void)notes_within(listener, "WATCHDOG=1", 300); // what it had answered before
+        (void)notes_within(listener, "WATCHDOG=1", 1000); // what it had answered before
         assert_int_equal(notes_within(listener, "WATCHDOG=1", 1000), 0);
         assert_int_equal(ptrace(PTRACE_DETACH, thread, NULL, NULL), 0);
         (void)await_note(listener, "WATCHDOG=1");

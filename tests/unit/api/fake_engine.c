@@ -259,6 +259,23 @@ static int change_one(struct engine *engine, struct store_op *op)
     return 0;
 }
 
+/* Of an edit priority and queue alone. */
+static int edit_one(struct engine *engine, struct store_op *op)
+{
+    int r = missing(engine, op->edit.id);
+    if (r < 0)
+        return r;
+    struct record *record = engine->tasks[op->edit.id];
+    op->edit.state = record->state;
+    if (!task_state_is_waiting(record->state))
+        return -ESTALE;
+    if ((op->edit.fields & STORE_EDIT_PRIORITY) != 0)
+        record->priority = op->edit.record->priority;
+    if ((op->edit.fields & STORE_EDIT_QUEUE) != 0)
+        memcpy(record->queue, op->edit.record->queue, sizeof(record->queue));
+    return 0;
+}
+
 static void do_op(struct engine *engine, struct store_op *op)
 {
     if (engine->refuse_op < 0)
@@ -267,6 +284,8 @@ static void do_op(struct engine *engine, struct store_op *op)
         op->result = put(engine, op);
     else if (op->type == STORE_QUEUE_SET)
         engine->overrides[strcmp(op->queue_set.queue, "mail") == 0] = op->queue_set.settings;
+    else if (op->type == STORE_EDIT)
+        op->result = edit_one(engine, op);
     else
         op->result = change_one(engine, op);
 }
@@ -287,6 +306,17 @@ static bool has_tag(const struct store_list_filter *filter, const struct record 
     return found;
 }
 
+static bool fits(const struct store_list_filter *filter, const struct record *record)
+{
+    return (filter->states == 0 || (filter->states & (1U << record->state)) != 0) &&
+           is_one_of(filter->queues, filter->queue_count, record->queue) &&
+           is_one_of(filter->kinds, filter->kind_count, record->kind) &&
+           is_one_of(filter->error_codes, filter->error_code_count, record->error_code) &&
+           has_tag(filter, record) &&
+           (filter->created_after_ms == 0 || record->created_at_ms > filter->created_after_ms) &&
+           (filter->created_before_ms == 0 || record->created_at_ms < filter->created_before_ms);
+}
+
 static void do_list(struct engine *engine, struct store_read *read)
 {
     const struct store_list_filter *filter = &read->list.filter;
@@ -299,13 +329,7 @@ static void do_list(struct engine *engine, struct store_read *read)
     }
     for (; id > 0 && read->list.count < read->list.limit; id--) {
         const struct record *record = engine->tasks[id];
-        if (engine->removed[id] ||
-            (filter->states != 0 && (filter->states & (1U << record->state)) == 0) ||
-            !is_one_of(filter->queues, filter->queue_count, record->queue) ||
-            !is_one_of(filter->kinds, filter->kind_count, record->kind) ||
-            !has_tag(filter, record) ||
-            (filter->created_after_ms != 0 && record->created_at_ms <= filter->created_after_ms) ||
-            (filter->created_before_ms != 0 && record->created_at_ms >= filter->created_before_ms))
+        if (engine->removed[id] || !fits(filter, record))
             continue;
         struct record *copy = copy_record(record);
         if (copy == NULL) {
@@ -427,6 +451,28 @@ int engine_read(struct engine *engine, struct store_read *read)
     int r = add_job(engine, (struct job){.read = read});
     rn_mutex_unlock(&engine->mu);
     return r;
+}
+
+int engine_action_start(struct engine *engine, struct engine_action *action)
+{
+    action->matched = 0;
+    action->changed = 0;
+    rn_mutex_lock(&engine->mu);
+    int refused = engine->refuse_submit;
+    action->result = engine->refuse_op;
+    for (uint64_t id = engine->last_id; id > 0 && refused == 0; id--) {
+        if (engine->removed[id] || !fits(&action->filter, engine->tasks[id]))
+            continue;
+        struct store_op op = {.type = action->type, .one.id = id};
+        action->matched++;
+        action->changed += action->is_dry || change_one(engine, &op) == 0 ? 1 : 0;
+    }
+    action->skipped = action->matched - action->changed;
+    rn_mutex_unlock(&engine->mu);
+    if (refused < 0)
+        return refused;
+    action->done_fn(action, action->arg);
+    return 0;
 }
 
 void engine_overlay(struct engine *engine, struct record *record)

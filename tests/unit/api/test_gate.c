@@ -329,7 +329,7 @@ static void paths_and_methods_are_known_or_refused(void **state)
     } wrong[] = {
         {"PUT", "/v1/tasks", "POST, GET, HEAD, OPTIONS"},
         {"DELETE", "/v1/tasks", "POST, GET, HEAD, OPTIONS"},
-        {"POST", "/v1/tasks/1", "GET, HEAD, DELETE, OPTIONS"},
+        {"POST", "/v1/tasks/1", "GET, HEAD, PATCH, DELETE, OPTIONS"},
         {"GET", "/v1/tasks/1/cancel", "POST, OPTIONS"},
         {"TRACE", "/healthz", "GET, HEAD, OPTIONS"},
         {"post", "/v1/tasks", "POST, GET, HEAD, OPTIONS"},

@@ -225,34 +225,40 @@ static void two_hundred_and_fifty_six_busy_connections_do_not_stall(void **state
 
 /* ---- nothing left ---- */
 
+static const struct {
+    const char *line, *fields, *body;
+} requests[] = {
+    {"POST /v1/tasks?tags=a", JSON, "{\"kind\":\"echo\",\"args\":{\"a\":[1,2]},\"tags\":[\"x\"]}"},
+    {"POST /v1/tasks", JSON "Idempotency-Key: k\r\n", "{\"kind\":\"echo\",\"args\":1}"},
+    {"POST /v1/tasks", JSON, "[{\"kind\":\"echo\"},{\"kind\":\"echo\"}]"},
+    {"POST /v1/tasks", JSON, "{\"kind\":\"ecco\",\"priorty\":1}"},
+    {"POST /v1/tasks", JSON, "{\"kind\":"},
+    {"POST /v1/tasks", JSON, "5"},
+    {"POST /v1/tasks?pretty", "Content-Type: application/x-ndjson\r\n",
+     "{\"kind\":\"echo\"}\n{\"kind\":\"echo\",\"args\":2}\n"},
+    {"POST /v1/tasks", "Content-Type: application/x-ndjson\r\n",
+     "{\"kind\":\"echo\"}\n{\"kind\":\"ech\"}\n"},
+    {"POST /v1/tasks", "Content-Type: text/plain\r\n", "x"},
+    {"GET /v1/tasks/1?pretty", "", NULL},
+    {"GET /v1/tasks/1/result", "", NULL},
+    {"GET /v1/tasks?state=queued&queue=default&tag=a&error_code=x", "", NULL},
+    {"POST /v1/tasks/actions", JSON, "{\"action\":\"retry\",\"filter\":{\"state\":[\"failed\"]}}"},
+    {"POST /v1/tasks/actions", JSON, "{\"action\":\"cancle\",\"filter\":{\"stat\":1}}"},
+    {"PATCH /v1/tasks/1", JSON,
+     "{\"kind\":\"echo\",\"priority\":2,\"tags\":[\"t\"],\"run_at\":null}"},
+    {"PATCH /v1/tasks/1", JSON, "{\"kind\":\"copy\",\"priorty\":2}"},
+    {"POST /v1/queues/mail/purge", JSON, "{\"dry_run\":true}"},
+    {"GET /v1/queues", "", NULL},
+    {"PATCH /v1/queues/mail", JSON, "{\"workers\":3}"},
+    {"POST /v1/tasks/1/cancel", "", ""},
+    {"GET /v1/info", "", NULL},
+    {"GET /problems/busy", "", NULL},
+};
+
 static void each_failed_allocation_is_an_answer_or_an_end(void **state)
 {
     struct rig *rig = *state;
     static char reply[1 << 20];
-    static const struct {
-        const char *line, *fields, *body;
-    } requests[] = {
-        {"POST /v1/tasks?tags=a", JSON,
-         "{\"kind\":\"echo\",\"args\":{\"a\":[1,2]},\"tags\":[\"x\"]}"},
-        {"POST /v1/tasks", JSON "Idempotency-Key: k\r\n", "{\"kind\":\"echo\",\"args\":1}"},
-        {"POST /v1/tasks", JSON, "[{\"kind\":\"echo\"},{\"kind\":\"echo\"}]"},
-        {"POST /v1/tasks", JSON, "{\"kind\":\"ecco\",\"priorty\":1}"},
-        {"POST /v1/tasks", JSON, "{\"kind\":"},
-        {"POST /v1/tasks", JSON, "5"},
-        {"POST /v1/tasks?pretty", "Content-Type: application/x-ndjson\r\n",
-         "{\"kind\":\"echo\"}\n{\"kind\":\"echo\",\"args\":2}\n"},
-        {"POST /v1/tasks", "Content-Type: application/x-ndjson\r\n",
-         "{\"kind\":\"echo\"}\n{\"kind\":\"ech\"}\n"},
-        {"POST /v1/tasks", "Content-Type: text/plain\r\n", "x"},
-        {"GET /v1/tasks/1?pretty", "", NULL},
-        {"GET /v1/tasks/1/result", "", NULL},
-        {"GET /v1/tasks?state=queued&queue=default&tag=a", "", NULL},
-        {"GET /v1/queues", "", NULL},
-        {"PATCH /v1/queues/mail", JSON, "{\"workers\":3}"},
-        {"POST /v1/tasks/1/cancel", "", ""},
-        {"GET /v1/info", "", NULL},
-        {"GET /problems/busy", "", NULL},
-    };
     struct reply first = post(rig, "/v1/tasks", "{\"kind\":\"echo\"}");
     reply_fini(&first);
 

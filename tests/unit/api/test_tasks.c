@@ -134,6 +134,72 @@ static void cancel_retry_and_delete_keep_to_the_states(void **state)
     reply_fini(&reply);
 }
 
+static void an_action_says_how_many_it_was_done_to(void **state)
+{
+    struct rig *rig = *state;
+    for (int i = 0; i < 3; i++)
+        submit(rig, "{\"kind\":\"echo\"}");
+    submit(rig, "{\"kind\":\"copy\",\"args\":{\"path\":\"/a\"}}");
+    fake_set(rig->engine, 1, TASK_FAILED, NULL, false);
+    fake_set(rig->engine, 2, TASK_SUCCEEDED, NULL, false);
+
+    const char *all = "{\"action\":\"retry\",\"all\":true}";
+    struct reply reply = request(rig, "POST", "/v1/tasks/actions", JSON, all);
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(json_text_at(&reply, "action"), "retry");
+    assert_true(json_is_false(json_object_get(reply.json, "dry_run")));
+    assert_int_equal(json_int_at(&reply, "matched"), 4);
+    assert_int_equal(json_int_at(&reply, "changed"), 1);
+    assert_int_equal(json_int_at(&reply, "skipped"), 3);
+    reply_fini(&reply);
+    reply = request(rig, "POST", "/v1/queues/mail/purge", NULL, NULL);
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(json_int_at(&reply, "changed"), 1);
+    assert_int_equal(fake_task(rig->engine, 4)->state, TASK_CANCELLED);
+    reply_fini(&reply);
+
+    // Cut short it says how far it came; when it was not begun, nothing.
+    fake_refuse_op(rig->engine, -EPIPE);
+    reply = request(rig, "POST", "/v1/tasks/actions", JSON, all);
+    assert_int_equal(json_int_at(&reply, "matched"), 4);
+    assert_int_equal(json_int_at(&reply, "changed"), 1); // the purged one
+    expect_problem(reply, 503, "draining", NULL);
+    fake_refuse_op(rig->engine, -ENOSPC);
+    expect_problem(request(rig, "POST", "/v1/tasks/actions", JSON, all), 507, "store-full", NULL);
+    fake_refuse_submit(rig->engine, -EAGAIN);
+    reply = request(rig, "POST", "/v1/tasks/actions", JSON, all);
+    assert_null(json_object_get(reply.json, "matched"));
+    expect_problem(reply, 503, "busy", NULL);
+}
+
+static void a_change_is_read_checked_and_told(void **state)
+{
+    struct rig *rig = *state;
+    submit(rig, "{\"kind\":\"echo\",\"args\":{\"path\":5}}");
+
+    struct reply reply = request(rig, "PATCH", "/v1/tasks/1", JSON,
+                                 "{\"kind\":\"copy\",\"queue\":\"mail\",\"priority\":4}");
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(json_int_at(&reply, "priority"), 4);
+    assert_string_equal(json_text_at(&reply, "queue"), "mail");
+    reply_fini(&reply);
+    expect_problem(request(rig, "PATCH", "/v1/tasks/2", JSON, "{\"priority\":4}"), 404, "not-found",
+                   NULL);
+    fake_refuse_op(rig->engine, -EDOM);
+    expect_problem(request(rig, "PATCH", "/v1/tasks/1", JSON, "{\"run_at\":null}"), 422,
+                   "invalid-task", "#/expires_at");
+    fake_refuse_op(rig->engine, -ENOMEM);
+    expect_problem(request(rig, "PATCH", "/v1/tasks/1", JSON, "{\"priority\":1}"), 503, "busy",
+                   NULL);
+    fake_refuse_op(rig->engine, -ENODATA); // removed between the read and the change
+    expect_problem(request(rig, "PATCH", "/v1/tasks/1", JSON, "{\"priority\":1}"), 410,
+                   "task-removed", NULL);
+    fake_set(rig->engine, 1, TASK_SUCCEEDED, NULL, false);
+    reply = request(rig, "PATCH", "/v1/tasks/1", JSON, "{\"priority\":1}");
+    assert_string_equal(json_text_at(&reply, "state"), "succeeded");
+    expect_problem(reply, 409, "wrong-state", NULL);
+}
+
 /* ---- waits ---- */
 
 static void a_wait_is_answered_when_the_task_has_ended(void **state)
@@ -475,6 +541,8 @@ int main(void)
         ON_RIG(a_finished_task_is_told_with_its_attempts),
         ON_RIG(the_result_is_given_as_it_is),
         ON_RIG(cancel_retry_and_delete_keep_to_the_states),
+        ON_RIG(an_action_says_how_many_it_was_done_to),
+        ON_RIG(a_change_is_read_checked_and_told),
         ON_RIG(a_wait_is_answered_when_the_task_has_ended),
         ON_RIG(a_client_that_leaves_gives_its_wait_back),
         ON_RIG(the_stop_answers_who_waits),

@@ -332,6 +332,18 @@ static struct store_retention retention = {.keep_count = 0,
                                            .keep_cancelled_ms = 1,
                                            .keep_keys_ms = 1};
 
+/* Of a queued task into another queue, which is new at first. Its values are new. */
+static struct record *prepare_edit(struct store_op *op, uint64_t id, int nth)
+{
+    struct record *values = new_record(nth % 2 == 0 ? "b" : "c", "k2", NULL);
+    assert_int_equal(text_set(&values->tags, "[\"t\"]", 5), 0);
+    op->type = STORE_EDIT;
+    op->edit.id = id;
+    op->edit.record = values;
+    op->edit.fields = STORE_EDIT_QUEUE | STORE_EDIT_KIND | STORE_EDIT_TAGS | STORE_EDIT_RUN_AT;
+    return values;
+}
+
 /* One operation of each sort, on tasks made for it, with whatever allocation failing; the result.
  */
 static int any_operation(struct fixture *fixture, unsigned sort, void (*set_fault)(int nth),
@@ -341,6 +353,7 @@ static int any_operation(struct fixture *fixture, unsigned sort, void (*set_faul
     struct store_key key = {.text = "key"};
     struct store_op op = {.now_ms = rn_wall_ms()};
     uint64_t id = put_many(fixture, "a", 1);
+    uint64_t ids[2] = {id, id - 1};
 
     switch (sort) {
     case 0:
@@ -371,6 +384,18 @@ static int any_operation(struct fixture *fixture, unsigned sort, void (*set_faul
         op.claim.queue[0] = 'a';
         op.claim.limit = 5;
         break;
+    case 5:
+    case 6:
+        if (sort == 5)
+            assert_int_equal(finish(fixture, id, TASK_FAILED), 0);
+        op.type = STORE_MANY;
+        op.many.action = sort == 5 ? STORE_RETRY : STORE_CANCEL;
+        op.many.ids = ids;
+        op.many.count = 2;
+        break;
+    case 7:
+        records[0] = prepare_edit(&op, id, nth);
+        break;
     default:
         assert_int_equal(finish(fixture, id, TASK_SUCCEEDED), 0);
         op.type = STORE_SWEEP;
@@ -391,7 +416,7 @@ static int any_operation(struct fixture *fixture, unsigned sort, void (*set_faul
     return r;
 }
 
-enum { SORTS = 6 };
+enum { SORTS = 9 };
 
 static void an_operation_without_memory_is_done_or_refused_and_leaves_no_trace(void **state)
 {

@@ -95,6 +95,44 @@ static void the_bounds_of_creation_are_exclusive(void **state)
     assert_int_equal(count_of(fixture, &between), 1);
 }
 
+static void error_codes_and_ends_are_filters_of_their_own(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const codes[] = {"exit", "timeout", "exit", ""};
+    for (int64_t i = 0; i < 4; i++) {
+        uint64_t id = put_many(fixture, "a", 1);
+        struct record *record = get(fixture, id, NULL);
+        record->run = record->attempt = 1;
+        record->started_at_ms = 500;
+        record->finished_at_ms = 1000 * (i + 1);
+        memcpy(record->error_code, codes[i], strlen(codes[i]) + 1);
+        struct store_op op = {.type = STORE_FINISH,
+                              .finish = {.record = record,
+                                         .to = i == 2   ? TASK_RETRYING
+                                               : i == 3 ? TASK_SUCCEEDED
+                                                        : TASK_FAILED}};
+        assert_int_equal(run_op(fixture, &op), 0);
+        record_free(record);
+    }
+    (void)put_many(fixture, "a", 2); // have neither
+
+    struct store_list_filter exits = {.error_codes = {"exit"}, .error_code_count = 1};
+    assert_int_equal(count_of(fixture, &exits), 2);
+    exits.error_codes[exits.error_code_count++] = "timeout";
+    assert_int_equal(count_of(fixture, &exits), 3);
+    exits.states = 1u << TASK_FAILED;
+    assert_int_equal(count_of(fixture, &exits), 2);
+    // The one that is tried again has not finished; the bounds are exclusive.
+    struct store_list_filter ended = {.finished_after_ms = 1};
+    assert_int_equal(count_of(fixture, &ended), 3);
+    ended = (struct store_list_filter){.finished_after_ms = 1000};
+    assert_int_equal(count_of(fixture, &ended), 2);
+    ended = (struct store_list_filter){.finished_before_ms = 4000};
+    assert_int_equal(count_of(fixture, &ended), 2);
+    ended = (struct store_list_filter){.finished_after_ms = 1000, .finished_before_ms = 4000};
+    assert_int_equal(count_of(fixture, &ended), 1);
+}
+
 static void a_page_looks_at_ten_thousand_rows_and_says_where_to_go_on(void **state)
 {
     struct fixture *fixture = *state;
@@ -203,6 +241,7 @@ int main(void)
         STORE_TEST(pages_go_from_the_newest_to_the_oldest),
         STORE_TEST(filters_are_joined_by_and_and_their_values_by_or),
         STORE_TEST(the_bounds_of_creation_are_exclusive),
+        STORE_TEST(error_codes_and_ends_are_filters_of_their_own),
         STORE_TEST(a_page_looks_at_ten_thousand_rows_and_says_where_to_go_on),
         STORE_TEST(bodies_are_left_out_unless_they_are_asked_for),
         STORE_TEST(a_page_with_bodies_is_bounded_in_bytes),

@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-enum { TASKS_MAX = 2000, ROUNDS = 60, OPS_MAX = 24 };
+enum { TASKS_MAX = 2000, ROUNDS = 60, OPS_MAX = 24, MANY_MAX = 8 };
 
 struct model {
     enum task_state states[TASKS_MAX]; // TASK_STATE_COUNT: removed
@@ -49,9 +49,57 @@ static void prepare_finish(struct fixture *fixture, struct model *model, uint64_
                             .finish = {.record = *record, .to = ends[pick(model, 5)]}};
 }
 
+/* Of what an operation points to. */
+struct parts {
+    struct record *record;
+    uint64_t ids[MANY_MAX];
+    size_t changed; // expected
+};
+
+static void prepare_many(struct model *model, uint64_t known, struct store_op *op,
+                         struct parts *parts)
+{
+    static const enum store_op_type actions[] = {STORE_CANCEL, STORE_RETRY, STORE_DELETE};
+    size_t count = 1 + pick(model, MANY_MAX);
+    for (size_t i = 0; i < count; i++)
+        parts->ids[i] = 1 + pick(model, (uint32_t)known);
+    *op = (struct store_op){
+        .type = STORE_MANY,
+        .many = {.action = actions[pick(model, 3)], .ids = parts->ids, .count = count}};
+}
+
+/* An end brings the queue that its task had at its start: no task in flight is moved. */
+static void prepare_edit(struct model *model, uint64_t id, bool moves, struct store_op *op,
+                         struct parts *parts)
+{
+    static const char *const queues[] = {"a", "b", "d"};
+    parts->record = new_record(queues[pick(model, 3)], "k", NULL);
+    parts->record->priority = (int)pick(model, 201) - 100;
+    parts->record->due_at_ms = pick(model, 2) == 0 ? 0 : rn_wall_ms() + 3600000;
+    unsigned fields = STORE_EDIT_PRIORITY | (moves ? STORE_EDIT_QUEUE : 0) |
+                      (pick(model, 2) == 0 ? STORE_EDIT_RUN_AT : 0);
+    *op = (struct store_op){.type = STORE_EDIT,
+                            .now_ms = rn_wall_ms(),
+                            .edit = {.id = id, .record = parts->record, .fields = fields}};
+}
+
+static int expect_edit(struct model *model, const struct store_op *op)
+{
+    enum task_state *state = &model->states[op->edit.id];
+    if (*state == TASK_STATE_COUNT)
+        return -ENODATA;
+    if (task_state_is_final(*state))
+        return -ESTALE;
+    if ((op->edit.fields & STORE_EDIT_RUN_AT) != 0)
+        *state = op->edit.record->due_at_ms != 0 ? TASK_SCHEDULED : TASK_QUEUED;
+    return 0;
+}
+
 /* What the model says to one operation: its result, and the new state. */
 static int expect(struct model *model, const struct store_op *op)
 {
+    if (op->type == STORE_EDIT)
+        return expect_edit(model, op);
     uint64_t id = op->type == STORE_FINISH ? op->finish.record->id : op->one.id;
     if (op->type == STORE_PUT) {
         model->count++;
@@ -89,35 +137,65 @@ static int expect(struct model *model, const struct store_op *op)
     }
 }
 
+/* The same of many: how many of them change. */
+static size_t expect_many(struct model *model, const struct store_op *op)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < op->many.count; i++) {
+        struct store_op one = {.type = op->many.action, .one.id = op->many.ids[i]};
+        bool was_cancelled = model->states[one.one.id] == TASK_CANCELLED;
+        bool is_done = expect(model, &one) == 0;
+        changed += is_done && !(one.type == STORE_CANCEL && was_cancelled) ? 1 : 0;
+    }
+    return changed;
+}
+
+static void prepare(struct fixture *fixture, struct model *model, uint64_t known,
+                    struct store_op *op, struct parts *parts, bool moves)
+{
+    uint32_t what = pick(model, 14);
+    uint64_t id = known == 0 ? 0 : 1 + pick(model, (uint32_t)known);
+    if (what < 3 || id == 0)
+        prepare_put(model, op, &parts->record);
+    else if (what < 6 && !moves)
+        prepare_finish(fixture, model, id, op, &parts->record);
+    else if (what < 9)
+        prepare_edit(model, id, moves, op, parts);
+    else if (what < 11)
+        prepare_many(model, known, op, parts);
+    else
+        *op = (struct store_op){.type = what == 11   ? STORE_CANCEL
+                                        : what == 12 ? STORE_RETRY
+                                                     : STORE_DELETE,
+                                .one.id = id};
+}
+
 static void one_round(struct fixture *fixture, struct model *model)
 {
     struct store_op ops[OPS_MAX];
-    struct record *records[OPS_MAX] = {NULL};
+    struct parts parts[OPS_MAX] = {{.record = NULL}};
     int expected[OPS_MAX];
     size_t count = 1 + pick(model, OPS_MAX);
+    bool moves = pick(model, 3) == 0;
     uint64_t known = model->count;
 
-    for (size_t i = 0; i < count; i++) {
-        uint32_t what = pick(model, 10);
-        uint64_t id = known == 0 ? 0 : 1 + pick(model, (uint32_t)known);
-        if (what < 3 || id == 0)
-            prepare_put(model, &ops[i], &records[i]);
-        else if (what < 6)
-            prepare_finish(fixture, model, id, &ops[i], &records[i]);
-        else
-            ops[i] = (struct store_op){.type = what == 6   ? STORE_CANCEL
-                                               : what == 7 ? STORE_RETRY
-                                                           : STORE_DELETE,
-                                       .one.id = id};
-    }
     for (size_t i = 0; i < count; i++)
-        expected[i] = expect(model, &ops[i]);
+        prepare(fixture, model, known, &ops[i], &parts[i], moves);
+    for (size_t i = 0; i < count; i++) {
+        expected[i] = ops[i].type == STORE_MANY ? 0 : expect(model, &ops[i]);
+        if (ops[i].type == STORE_MANY)
+            parts[i].changed = expect_many(model, &ops[i]);
+    }
 
     run_together(fixture, ops, count);
 
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(ops[i].result, expected[i]);
-        record_free(records[i]);
+        if (ops[i].type == STORE_MANY) {
+            assert_int_equal(ops[i].many.changed, parts[i].changed);
+            assert_int_equal(ops[i].many.skipped, ops[i].many.count - parts[i].changed);
+        }
+        record_free(parts[i].record);
     }
 }
 

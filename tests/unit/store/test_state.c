@@ -54,13 +54,13 @@ static void only_the_legal_moves_are_allowed(void **state)
     // From each state: the states that it may become, as the design lists them.
     static const char *const legal[TASK_STATE_COUNT] = {
         [TASK_SCHEDULED] = "queued cancelled held",
-        [TASK_QUEUED] = "running cancelled held",
-        [TASK_RETRYING] = "queued cancelled held",
+        [TASK_QUEUED] = "running cancelled held scheduled",
+        [TASK_RETRYING] = "queued cancelled held scheduled",
         [TASK_RUNNING] = "succeeded failed cancelled retrying queued",
         [TASK_SUCCEEDED] = "",
         [TASK_FAILED] = "queued",
         [TASK_CANCELLED] = "queued",
-        [TASK_HELD] = "queued cancelled",
+        [TASK_HELD] = "queued cancelled scheduled",
     };
     (void)state;
     for (unsigned from = 0; from < TASK_STATE_COUNT; from++)
