@@ -76,9 +76,10 @@ libs_api := -lmicrohttpd $(libs_engine)
 libs_cli := -lcurl -ljansson -lncursesw -ltinfo $(libs_config)
 
 products := $(BUILD)/librunnel.a $(BUILD)/librunnel.so $(if $(main_object),$(BUILD)/runneld $(BUILD)/runnel)
+manual := $(BUILD)/man/runnel.1 $(BUILD)/man/runneld.conf.5 $(BUILD)/man/runneld.8
 
 .PHONY: all
-all: $(products) $(examples) ## everything but the tests: runneld, runnel, librunnel.a, librunnel.so, the examples
+all: $(products) $(manual) $(examples) ## everything but the tests: runneld, runnel, librunnel.a, librunnel.so, the examples
 
 .PHONY: help
 help: ## this list
@@ -161,6 +162,30 @@ $(BUILD)/runneld: $(main_object) $(below_api)
 $(BUILD)/runnel: $(BUILD)/daemon/cli/main.o $(below_cli)
 	$(link) -o $@ $^ $(libs_cli)
 
+# The manual pages. What a table in the code says is printed from it; a page's line `@name@` is where.
+$(BUILD)/man/settings: $(BUILD)/daemon/config/manual/settings.o $(below_config)
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ $(libs_config)
+
+$(BUILD)/man/commands: $(BUILD)/daemon/cli/manual/commands.o $(below_cli)
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ $(libs_cli)
+
+define page
+	@'$(filter %/settings %/commands,$^)' > $@.table
+	@sed -e '/^@[a-z]*@$$/{r $@.table' -e 'd}' $(filter %.in,$^) > $@
+endef
+
+$(BUILD)/man/runnel.1: daemon/cli/runnel.1.in $(BUILD)/man/commands
+	$(page)
+
+$(BUILD)/man/runneld.conf.5: daemon/runneld.conf.5.in $(BUILD)/man/settings
+	$(page)
+
+$(BUILD)/man/runneld.8: daemon/runneld.8
+	@mkdir -p $(@D)
+	@cp $< $@
+
 $(examples): $(BUILD)/%: $(BUILD)/%.o $(below_lib)
 	$(link) -o $@ $^ $(libs_lib)
 
@@ -231,11 +256,11 @@ valgrind := valgrind --quiet --suppressions=$(abspath tests/unit/valgrind.supp) 
 JOBS := $(shell nproc)
 chosen = $(if $(TESTS),$(foreach test,$(1),$(if $(findstring $(TESTS),$(test)),$(test))),$(1))
 run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNEL='$(abspath $(BUILD)/runnel)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
-    RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' CC='$(CC)' \
+    RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' RUNNEL_MAN='$(abspath $(BUILD)/man)' CC='$(CC)' \
     JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
 
 .PHONY: check check-unit check-examples check-integration check-long valgrind
-check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) ## unit, then example and integration tests
+check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) $(manual) ## unit, then example and integration tests
 	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(example_tests) $(integration_tests))
 
 check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
@@ -244,7 +269,7 @@ check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
 check-examples: $(call chosen,$(example_tests)) ## the library's examples and its guide alone
 	@$(run_tests) $(call chosen,$(example_tests))
 
-check-integration: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests alone
+check-integration: $(call chosen,$(integration_tests)) $(daemons) $(manual) ## the integration tests alone
 	@$(run_tests) $(call chosen,$(integration_tests))
 
 check-long: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests with many more rounds
@@ -354,7 +379,7 @@ install-lib: lib ## the library alone: headers, librunnel.a, librunnel.so and ru
 	@# What is in a folder of the system is found by programs when its cache says so.
 	@if test -z '$(DESTDIR)' && test -w /etc/ld.so.cache; then ldconfig; fi
 
-install: $(products) install-lib ## runneld, runnel, the library, units and sample configuration, below DESTDIR, in PREFIX (/usr/local)
+install: $(products) $(manual) install-lib ## runneld, runnel, the library, units and sample configuration, below DESTDIR, in PREFIX (/usr/local)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(unit_folder)' '$(DESTDIR)$(users_folder)' '$(DESTDIR)/etc/runnel' \
 	    '$(DESTDIR)$(examples_folder)/examples'
 	install -m 755 $(BUILD)/runneld '$(DESTDIR)$(PREFIX)/bin/runneld'
@@ -362,6 +387,9 @@ install: $(products) install-lib ## runneld, runnel, the library, units and samp
 	install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' '$(DESTDIR)$(PREFIX)/share/zsh/site-functions'
 	install -m 644 daemon/cli/completions/runnel.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/runnel'
 	install -m 644 daemon/cli/completions/_runnel '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_runnel'
+	for page in $(notdir $(manual)); do \
+	    install -D -m 644 "$(BUILD)/man/$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page"; \
+	done
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/runneld.service > '$(DESTDIR)$(unit_folder)/runneld.service'
 	chmod 644 '$(DESTDIR)$(unit_folder)/runneld.service'
 	install -m 644 systemd/runneld.socket '$(DESTDIR)$(unit_folder)/runneld.socket'
@@ -378,6 +406,7 @@ install: $(products) install-lib ## runneld, runnel, the library, units and samp
 uninstall: ## what install and install-lib put there, but neither configuration, user nor tasks
 	rm -f '$(DESTDIR)$(PREFIX)/bin/runnel' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/runnel' \
 	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_runnel'
+	for page in $(notdir $(manual)); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page"; done
 	rm -f '$(DESTDIR)$(PREFIX)/bin/runneld' '$(DESTDIR)$(LIBDIR)/librunnel.a' '$(DESTDIR)$(LIBDIR)/librunnel.so' \
 	    '$(DESTDIR)$(LIBDIR)/librunnel.so.0' '$(DESTDIR)$(LIBDIR)/librunnel.so.$(VERSION)' \
 	    '$(DESTDIR)$(LIBDIR)/pkgconfig/runnel.pc' \
