@@ -116,6 +116,9 @@ $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(compile) $(flags) -MMD -MP -c -o $@ $<
 
+# The assembler puts it in, of which the compiler's list of includes does not tell.
+$(BUILD)/daemon/api/openapi.o: daemon/api/openapi.json
+
 # Touched only when the compiler or its flags change; then everything is compiled anew.
 $(BUILD)/.flags: FORCE | packages
 	@mkdir -p $(@D)
@@ -220,8 +223,8 @@ integration_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/tool
 $(integration_tools): $(BUILD)/%: $(BUILD)/%.o
 	$(link) -o $@ $^
 
-# They use nothing of the product but its programs.
-$(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) | $(integration_tools)
+# They use nothing of the product but its programs, and the API's description, which they hold against what these do.
+$(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) $(BUILD)/daemon/api/openapi.o | $(integration_tools)
 	$(link) -o $@ $^ -lcmocka -lcurl -ljansson -lsqlite3
 
 # Those that are shell scripts stand beside the programs. The one that installs the library builds it by itself, so a sanitizer
@@ -231,6 +234,13 @@ $(integration_scripts): $(BUILD)/%: %
 	@mkdir -p $(@D)
 	@install -m 755 $< $@
 integration_tests += $(integration_scripts)
+
+# Once they have run: what of the API's description none of them has seen. Not where only some of them run.
+seen_folder := $(abspath $(BUILD)/tests/seen)
+$(BUILD)/tests/openapi/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -Itests/integration
+$(BUILD)/tests/openapi/test_seen: $(BUILD)/tests/openapi/test_seen.o $(BUILD)/tests/integration/schema.o $(BUILD)/daemon/api/openapi.o
+	$(link) -o $@ $^ -lcmocka -ljansson
+seen_test := $(if $(TESTS),,$(BUILD)/tests/openapi/test_seen)
 
 # What the library's examples print, and the code of its guide.
 example_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/examples/*.c))
@@ -255,13 +265,14 @@ valgrind := valgrind --quiet --suppressions=$(abspath tests/unit/valgrind.supp) 
 # The processors, unless JOBS says otherwise.
 JOBS := $(shell nproc)
 chosen = $(if $(TESTS),$(foreach test,$(1),$(if $(findstring $(TESTS),$(test)),$(test))),$(1))
-run_tests = RUNNELD='$(abspath $(BUILD)/runneld)' RUNNEL='$(abspath $(BUILD)/runnel)' RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' \
+run_tests = rm -rf '$(seen_folder)' && mkdir -p '$(seen_folder)' && RUNNELD='$(abspath $(BUILD)/runneld)' RUNNEL='$(abspath $(BUILD)/runnel)' \
+    RUNNELD_TEST='$(abspath $(BUILD)/tests/runneld)' RUNNEL_SEEN='$(seen_folder)' RUNNEL_UNSEEN='$(abspath tests/openapi/unseen.txt)' \
     RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' RUNNEL_MAN='$(abspath $(BUILD)/man)' CC='$(CC)' \
     JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
 
 .PHONY: check check-unit check-examples check-integration check-long valgrind
-check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) $(manual) ## unit, then example and integration tests
-	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(example_tests) $(integration_tests))
+check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) $(manual) $(seen_test) ## unit, then example and integration tests
+	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(example_tests) $(integration_tests)) -- $(seen_test)
 
 check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
 	@$(run_tests) $(call chosen,$(unit_tests))
@@ -269,11 +280,15 @@ check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
 check-examples: $(call chosen,$(example_tests)) ## the library's examples and its guide alone
 	@$(run_tests) $(call chosen,$(example_tests))
 
-check-integration: $(call chosen,$(integration_tests)) $(daemons) $(manual) ## the integration tests alone
-	@$(run_tests) $(call chosen,$(integration_tests))
+check-integration: $(call chosen,$(integration_tests)) $(daemons) $(manual) $(seen_test) ## the integration tests alone
+	@$(run_tests) $(call chosen,$(integration_tests)) -- $(seen_test)
 
-check-long: $(call chosen,$(integration_tests)) $(daemons) ## the integration tests with many more rounds
-	@RUNNEL_LONG=1 TEST_TIMEOUT=3600 $(run_tests) $(call chosen,$(integration_tests))
+check-long: $(call chosen,$(integration_tests)) $(daemons) $(seen_test) ## the integration tests with many more rounds
+	@export RUNNEL_LONG=1 TEST_TIMEOUT=3600; $(run_tests) $(call chosen,$(integration_tests)) -- $(seen_test)
+
+.PHONY: check-openapi
+check-openapi: ## the API's description: two validators, and a TypeScript client; needs npm and what it installs in build/openapi/
+	@tests/openapi/check.sh '$(BUILD)/openapi'
 
 # The script in there installs the same build: with the same variables, and nothing left to compile. 77: no systemd can be booted.
 .PHONY: check-system
@@ -324,7 +339,7 @@ bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go 
 # Lint
 
 lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c tests/unit/*.c tests/unit/*/*.c \
-    tests/integration/*.c tests/integration/*/*.c tests/bench/lib/*.c tests/examples/*.c))
+    tests/integration/*.c tests/integration/*/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
 lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h tests/unit/*.h tests/unit/*/*.h \
     tests/integration/*.h tests/bench/lib/*.h))
 
@@ -421,4 +436,4 @@ clean: ## removes all that was built, and the store and log of make run
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
     $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
-    $(integration_support) $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))
+    $(integration_support) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))

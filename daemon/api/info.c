@@ -1,9 +1,10 @@
-/* The calls about the daemon: stats, info, root, health, problems. */
+/* The calls about the daemon: stats, info, root, health, problems, the description. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/calls.h"
+#include "api/openapi.h"
 #include "api/request.h"
 
 /* ---- health ---- */
@@ -230,10 +231,40 @@ void call_root(struct request *request)
         "\"queues\":\"/v1/queues\",\"stats\":\"/v1/stats\",\"metrics\":\"/metrics\",\"info\":\"/v1/"
         "info\",\"health\":\"/"
         "healthz\",\"ready\":\"/readyz\","
-        "\"problems\":\"/problems/{code}\"}";
+        "\"problems\":\"/problems/{code}\",\"openapi\":\"/openapi.json\"}";
     struct buffer text = {.bytes = NULL};
 
     buffer_add(&text, text_of_root, sizeof(text_of_root) - 1);
+    request_answer_json(request, 200, &text);
+}
+
+void call_openapi(struct request *request)
+{
+    struct buffer text = {.bytes = NULL};
+    size_t length = 0;
+    const char *bytes = openapi_text(&length);
+
+    buffer_add(&text, bytes, length);
+    request_answer(request, &(struct answer){.status = 200, .text = &text, .is_verbatim = true});
+}
+
+/* ---- problems ---- */
+
+void call_problems(struct request *request)
+{
+    struct buffer text = {.bytes = NULL};
+
+    BUFFER_LITERAL(&text, "{\"problems\":[");
+    for (unsigned i = 0; i < PROBLEM_COUNT; i++) {
+        const struct problem_row *row = problem_row((enum problem)i);
+
+        buffer_text(&text, i == 0 ? "" : ",");
+        buffer_printf(&text, "{\"type\":\"/problems/%s\",\"code\":\"%s\",\"title\":", row->code,
+                      row->code);
+        buffer_json_text(&text, row->title);
+        buffer_printf(&text, ",\"status\":%u}", row->status);
+    }
+    BUFFER_LITERAL(&text, "]}");
     request_answer_json(request, 200, &text);
 }
 

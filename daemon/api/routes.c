@@ -35,6 +35,8 @@ static const struct route routes[] = {
     {"GET",    "/",                       call_root,         ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_PUBLIC},
     {"GET",    "/healthz",                call_health,       ROUTE_NO_BODY,    P(PRETTY), true, ACCESS_PUBLIC},
     {"GET",    "/readyz",                 call_ready,        ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_PUBLIC},
+    {"GET",    "/openapi.json",           call_openapi,      ROUTE_NO_BODY,    0,         true, ACCESS_TOKEN},
+    {"GET",    "/problems",               call_problems,     ROUTE_NO_BODY,    P(PRETTY), true, ACCESS_TOKEN},
     {"GET",    "/problems/{name}",        call_problem,      ROUTE_NO_BODY,    P(PRETTY), true, ACCESS_TOKEN},
 };
 // clang-format on

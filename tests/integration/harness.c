@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "description.h"
+
 #if defined(__SANITIZE_THREAD__)
 #define SLOW_BUILD 8
 #elif defined(__SANITIZE_ADDRESS__)
@@ -56,6 +58,12 @@ void harness_run(void **state)
     int64_t began = now_ms();
 
     scenario->fn();
+    char *difference = description_difference();
+    if (difference != NULL) {
+        print_error("%s\n", difference);
+        keep(difference);
+        fail();
+    }
     passed = true;
     print_message("             %lld ms\n", (long long)(now_ms() - began));
 }
@@ -74,6 +82,7 @@ int harness_teardown(void **state)
     (void)state;
     if (!passed)
         daemons_show();
+    free(description_difference()); // of a scenario that failed otherwise
     while (kept != NULL) {
         struct kept *first = kept;
 
@@ -117,6 +126,7 @@ int harness_main(int argc, char **argv, const char *file, const struct CMUnitTes
         cmocka_set_test_filter(argv[1]);
     int failed = _cmocka_run_group_tests(name != NULL ? name + 1 : file, tests, count, NULL, NULL);
     curl_global_cleanup();
+    description_save(name != NULL ? name + 1 : file);
     return failed == 0 ? 0 : 1;
 }
 
@@ -137,6 +147,7 @@ void harness_skip(const char *reason)
 {
     print_message("skipped: %s\n", reason);
     passed = true; // there is nothing to show
+    description_skipped();
     skip();
 }
 

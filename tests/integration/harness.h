@@ -235,7 +235,11 @@ void client_token(struct client *client, const char *token);
  * the caller. */
 void client_unix(struct client *client, const char *path);
 void client_tls(struct client *client, const char *trusted_path);
-/** Never fails the scenario; any thread. */
+/** From now on what it gets is not held against the API's description: it calls another program, or
+ * a daemon whose store is damaged. */
+void client_take_any(struct client *client);
+/** Never fails the scenario by itself; any thread. An answer that is not as the API's description
+ * says fails it at its end. */
 struct reply *client_call(struct client *client, const struct request *request);
 void reply_free(struct reply *reply);
 /** The value of a header, kept; NULL: not there. Not for other threads. */

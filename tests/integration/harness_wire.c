@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "description.h"
+
 struct wire {
     int fd;
     bool ended;
@@ -282,6 +284,7 @@ static struct reply *read_reply(struct wire *wire, int64_t within_ms, bool has_b
     }
     reply->json =
         json_loadb(reply->body, reply->body_bytes, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    description_look_bare(reply);
     return reply;
 }
 

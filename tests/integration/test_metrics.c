@@ -635,6 +635,8 @@ static void a_real_prometheus_scrapes_it(void)
     keep_with(end_prometheus, pid_file);
     struct client *client = client_new(port);
     const char *value = NULL;
+
+    client_take_any(client);
     eventually((value = prometheus_value(client, "runnel_attempts_started_total{kind=%22noop%22}"),
                 value != NULL && strcmp(value, "4") == 0),
                60000);

@@ -168,6 +168,8 @@ static const struct {
     {"GET", "/v1/stats", NULL, ACCESS_READ_WHOLE},
     {"GET", "/v1/info", NULL, ACCESS_READ},
     {"GET", "/metrics", NULL, ACCESS_READ_WHOLE},
+    {"GET", "/openapi.json", NULL, ACCESS_TOKEN},
+    {"GET", "/problems", NULL, ACCESS_TOKEN},
     {"GET", "/problems/forbidden", NULL, ACCESS_TOKEN},
     {"GET", "/", NULL, ACCESS_PUBLIC},
     {"GET", "/healthz", NULL, ACCESS_PUBLIC},
