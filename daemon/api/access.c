@@ -286,7 +286,7 @@ static bool has_scope(struct request *request)
                         token->name, scope_name(need));
         return false;
     }
-    if (need == ACCESS_READ_WHOLE && access_is_limited(token)) {
+    if ((need == ACCESS_READ_WHOLE || need == ACCESS_ADMIN_WHOLE) && access_is_limited(token)) {
         request_problem(request, PROBLEM_FORBIDDEN,
                         "the token %s is for some queues or kinds only, and this is about all",
                         token->name);

@@ -23,6 +23,7 @@ struct request;
 enum access_need {
     ACCESS_ADMIN,
     ACCESS_ADMIN_QUEUE, // admin, of a token for all kinds: it touches every task of a queue
+    ACCESS_ADMIN_WHOLE, // admin, of a token for all queues and kinds: it is about the whole store
     ACCESS_SUBMIT,
     ACCESS_READ,
     ACCESS_READ_WHOLE, // read, of a token for all queues and kinds: the figures of the whole daemon

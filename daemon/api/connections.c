@@ -120,13 +120,21 @@ static struct connection *find_locked(struct connections *connections, uint64_t 
     return connection;
 }
 
+/* A wait for an end is over; what waits for the store goes on until that answers, which may look
+ * whether anybody still wants it. */
+static void end_wait(struct connection *connection)
+{
+    atomic_store(&connection->request.is_abandoned, true);
+    (void)request_resume(&connection->request, REQUEST_WAITS_END);
+}
+
 /* The client has left, or has sent all it will. */
 static void hang_up(struct connections *connections, uint64_t serial)
 {
     rn_mutex_lock(&connections->mu);
     struct connection *connection = find_locked(connections, serial);
     if (connection != NULL)
-        (void)request_resume(&connection->request, REQUEST_WAITS_END);
+        end_wait(connection);
     rn_mutex_unlock(&connections->mu);
 }
 
@@ -136,7 +144,7 @@ void connections_end_waits(struct connections *connections)
 
     rn_mutex_lock(&connections->mu);
     DL_FOREACH (connections->all, connection) {
-        (void)request_resume(&connection->request, REQUEST_WAITS_END);
+        end_wait(connection);
     }
     rn_mutex_unlock(&connections->mu);
 }

@@ -131,7 +131,8 @@ struct request {
     struct engine_wait wait;
     bool has_wait;      // engine_wait_start was successful, engine_wait_stop still has to be called
     _Atomic bool ended; // wait's done_fn was called
-    struct record *record;              // what wait_read has read
+    _Atomic bool is_abandoned; // its client has left while it was suspended, or the server stops
+    struct record *record;     // what wait_read has read
     request_fn *finish_fn, *missing_fn; // of wait_read
     void *work;                         // the route's own
     void (*work_free_fn)(void *work);
@@ -233,6 +234,7 @@ struct server {
     _Atomic unsigned busy;          // see above
     _Atomic unsigned open_requests; // between their header and the end of their answer
     _Atomic uint64_t request_count;
+    _Atomic bool has_backup;                           // one is being made or sent
     struct answer_counts answers[ROUTES_MAX + 1];      // the last one: of requests without a route
     _Atomic unsigned waiting;                          // requests with wait
     rn_mutex mu;                                       // rank 16

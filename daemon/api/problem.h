@@ -78,7 +78,7 @@
     X(BACKLOG_FULL, "backlog-full", 503, 10, "Too many tasks are waiting", \
       "max_backlog tasks are waiting already. Nothing was stored; try again when some have run.\n") \
     X(STORE_FULL, "store-full", 507, 10, "The disk is full", \
-      "There is no room for another task. Nothing was stored; what is stored goes on. Tasks are taken again when there is space.\n")
+      "There is no room for another task, or for the copy that a backup is. Nothing was stored; what is stored goes on. Tasks are taken again when there is space.\n")
 // clang-format on
 
 enum problem {

@@ -14,7 +14,7 @@
 #include "api/request.h"
 #include "observe/log.h"
 
-enum { UNCHARGED_MAX = 64 << 10 };
+enum { UNCHARGED_MAX = 64 << 10, READ_BLOCK_BYTES = 128 << 10 };
 
 /* What an answer says in header fields, one after the other. */
 struct fields {
@@ -35,12 +35,14 @@ static void fields_add(struct fields *fields, const char *name, const char *valu
 static void fields_fill(struct fields *fields, const struct request *request,
                         const struct answer *answer)
 {
-    if (answer->text != NULL)
+    if (answer->text != NULL || answer->read_fn != NULL)
         fields_add(fields, "Content-Type",
                    answer->type != NULL ? answer->type : "application/json");
     fields_add(fields, "Cache-Control", "no-store");
     if (answer->location != NULL)
         fields_add(fields, "Location", answer->location);
+    if (answer->disposition != NULL)
+        fields_add(fields, "Content-Disposition", answer->disposition);
     if (answer->allow != NULL && answer->allow[0] != '\0')
         fields_add(fields, "Allow", answer->allow);
     if (answer->retry_after_s > 0) {
@@ -63,12 +65,15 @@ static void fields_fill(struct fields *fields, const struct request *request,
 }
 
 /* Through libmicrohttpd; takes the text. */
-static enum MHD_Result queue(const struct request *request, const struct answer *answer,
+static enum MHD_Result queue(struct request *request, const struct answer *answer,
                              const struct fields *fields)
 {
     struct MHD_Response *response = NULL;
 
-    if (answer->text == NULL) {
+    if (answer->read_fn != NULL) {
+        response = MHD_create_response_from_callback(answer->read_bytes, READ_BLOCK_BYTES,
+                                                     answer->read_fn, request, NULL);
+    } else if (answer->text == NULL) {
         response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     } else {
         response = MHD_create_response_from_buffer(answer->text->length, answer->text->bytes,
@@ -209,6 +214,8 @@ void request_answer(struct request *request, const struct answer *answer)
 
     if (answer->text != NULL && !request->is_head)
         request->log.bytes_out = answer->text->length;
+    if (answer->read_fn != NULL)
+        request->log.bytes_out = answer->read_bytes;
     bool failed = answer->text != NULL && answer->text->failed;
     if (unread && !failed) {
         write_and_close(request, answer, &fields);

@@ -203,6 +203,7 @@ static void reset(struct request *request, struct connection *connection)
     request->next_fn = NULL;
     request->data_fn = NULL;
     request->has_wait = false;
+    atomic_store(&request->is_abandoned, false);
     request->work = NULL;
     request->work_free_fn = NULL;
 }

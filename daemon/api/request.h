@@ -52,10 +52,13 @@ void request_yield(struct request *request, request_fn *next_fn);
 
 struct answer {
     unsigned status;
-    const char *type;     // NULL: application/json
-    struct buffer *text;  // taken; NULL: no body
-    bool is_verbatim;     // no newline is added, and ?pretty means nothing
-    const char *location; // NULL: none
+    const char *type;                  // NULL: application/json
+    struct buffer *text;               // taken; NULL: no body, or that of read_fn
+    MHD_ContentReaderCallback read_fn; // gives a body of read_bytes; its cls is the request
+    uint64_t read_bytes;
+    const char *disposition; // Content-Disposition; NULL: none
+    bool is_verbatim;        // no newline is added, and ?pretty means nothing
+    const char *location;    // NULL: none
     const char *allow;
     unsigned retry_after_s; // 0: none
     bool is_replayed;

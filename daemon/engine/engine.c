@@ -481,6 +481,8 @@ enum engine_phase engine_phase(struct engine *engine)
 
 int engine_submit(struct engine *engine, struct store_op *op)
 {
+    if (op->type == STORE_BACKUP && engine_phase(engine) == ENGINE_DRAINING)
+        return -EPIPE;
     if (op->type == STORE_PUT) {
         if (engine_phase(engine) == ENGINE_DRAINING)
             return -EPIPE;

@@ -87,13 +87,13 @@ uint64_t engine_beat(struct engine *engine);
 /* ---- operations ---- */
 
 /**
- * Submits an operation of the API: STORE_PUT, STORE_CANCEL, STORE_RETRY, STORE_DELETE, STORE_EDIT.
- * Suspend the request first, then submit; on an error done_fn is not called.
+ * Submits an operation of the API: STORE_PUT, STORE_CANCEL, STORE_RETRY, STORE_DELETE, STORE_EDIT,
+ * STORE_BACKUP. Suspend the request first, then submit; on an error done_fn is not called.
  *
  * Blocking: never. Threads: any.
- * Errors: -EPIPE: a put while draining, or stopped (503 draining); -EAGAIN: the channel is full
- * (503 busy); -ENOSPC: a put while the disk is full (507); -ENOBUFS: a put over max_backlog (503
- * backlog-full).
+ * Errors: -EPIPE: a put or a backup while draining, or stopped (503 draining); -EAGAIN: the channel
+ * is full (503 busy); -ENOSPC: a put while the disk is full (507); -ENOBUFS: a put over max_backlog
+ * (503 backlog-full).
  */
 int engine_submit(struct engine *engine, struct store_op *op) RN_MUST_CHECK;
 

@@ -33,6 +33,7 @@ int apply(struct writer *writer, struct store_op *op)
     case STORE_MANY:
         return apply_many(writer, op);
     case STORE_CLAIM:
+    case STORE_BACKUP:
         return 0; // after the commit
     }
     return -EINVAL; // no other type can be submitted

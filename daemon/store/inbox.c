@@ -86,6 +86,7 @@ static void weigh(struct store_op *op)
         rows = op->many.count;
         break;
     case STORE_CLAIM:
+    case STORE_BACKUP:
         rows = 0; // it reads, after the commit
         break;
     case STORE_START:

@@ -14,6 +14,7 @@
 
 #include "observe/log.h"
 #include "store/apply.h"
+#include "store/backup.h"
 #include "store/disk.h"
 #include "store/leftovers.h"
 #include "store/lock.h"
@@ -173,6 +174,8 @@ static int open_all(struct store *store, const char *path, struct error *reterr)
         warn_of_file_system(store);
     if (r == 0)
         r = open_ballast(store, reterr);
+    if (r == 0)
+        backup_drop_left(store->path);
     if (r == 0)
         r = with_room(store, open_database, reterr);
     if (r == 0)

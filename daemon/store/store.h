@@ -5,10 +5,10 @@
  * One writer thread with one connection writes and checkpoints. It gathers waiting operations (at
  * most 1,000 rows or 4 MiB; an operation is never split, a larger one is a group alone) into one
  * transaction, commits (WAL, synchronous=FULL), then updates the counters, then calls `events` for
- * what changed, then each operation's done_fn: in submission order, on the writer's thread. Neither
- * may block nor wait for the store; they may submit (not wait). Expected refusals are found by a
- * SELECT before an operation's first write and are its `result`; any other error rolls the group
- * back and each operation is tried once alone.
+ * what changed, then each operation's done_fn: in submission order (but for a backup, whose end
+ * comes later), on the writer's thread. Neither may block nor wait for the store; they may submit
+ * (not wait). Expected refusals are found by a SELECT before an operation's first write and are its
+ * `result`; any other error rolls the group back and each operation is tried once alone.
  *
  * A sync that fails, and any SQLITE_IOERR of the writer, ends the process: _exit(74), nothing
  * closed, nothing answered. SQLITE_CORRUPT: _exit(65). A full disk: see store_is_full.
@@ -45,6 +45,7 @@ enum store_op_type {
     STORE_QUEUE_SET, // a queue's overrides
     STORE_SWEEP,     // one slice of retention
     STORE_RELEASE,   // held → queued: kinds that are configured again
+    STORE_BACKUP,    // a copy of the store, made between groups; answered when it is whole
     STORE_EDIT,      // other settings for a waiting one
     STORE_MANY,      // cancel, retry or delete of several, each as if it came alone
 };
@@ -156,6 +157,11 @@ struct store_op {
         /* action: STORE_CANCEL, STORE_RETRY or STORE_DELETE of each of at most STORE_MANY_MAX ids (borrowed). changed: how many it did something
          * to, a cancel of one in flight included; skipped: the others. */
         struct { enum store_op_type action; const uint64_t *ids; size_t count; size_t changed, skipped; } many;
+        /* 0: fd (new) is a file without a name in which the whole store stands, `bytes` long, as of a moment after the submit; what runs is in
+         * it as after a kill -9. is_abandoned (borrowed; NULL: never) is looked at every few milliseconds: -ECANCELED. -EBUSY: one is being
+         * made. -ENOSPC: with what it leaves free for tasks it needs needed_bytes more, and free_bytes are there. -EPIPE the store stops.
+         * Else as open and write. */
+        struct { const _Atomic bool *is_abandoned; int fd; uint64_t bytes, needed_bytes, free_bytes; } backup;
     };
     // clang-format on
 };

@@ -11,6 +11,7 @@
 
 #include "observe/log.h"
 #include "store/apply.h"
+#include "store/backup.h"
 #include "store/disk.h"
 
 enum { EXIT_DATA = 65, EXIT_IO = 74, NO_MEMORY_RETRY_MS = 100 };
@@ -86,7 +87,7 @@ static bool passes(struct writer *writer, struct store_op *op)
 
 static bool needs_transaction(const struct store_op *op)
 {
-    return op->type != STORE_CLAIM && !op->own.is_settled;
+    return op->type != STORE_CLAIM && op->type != STORE_BACKUP && !op->own.is_settled;
 }
 
 /*
@@ -175,6 +176,8 @@ static void publish(struct writer *writer, struct op_list *list)
     for (struct store_op *op = op_list_pop(list); op != NULL; op = op_list_pop(list)) {
         operations++;
         rows += op->own.rows;
+        if (op->type == STORE_BACKUP && !op->own.is_settled && backup_begin(writer, op))
+            continue;
         if (op->done_fn != NULL)
             op->done_fn(op, op->arg);
     }
@@ -252,13 +255,17 @@ int writer_run(rn_context *ctx, void *arg)
     for (;;) {
         struct op_list list = {0};
         struct op_room room = {.rows = GROUP_ROWS_MAX, .bytes = GROUP_BYTES_MAX};
-        if (!inbox_take(&writer->inbox, disk_deadline(writer), &list, &room))
+        // A backup that is under way does not let it sleep.
+        rn_time deadline = backup_is_under_way(writer) ? 0 : disk_deadline(writer);
+        if (!inbox_take(&writer->inbox, deadline, &list, &room))
             break;
         bool is_idle = list.first == NULL;
         if (!is_idle)
             run_group(writer, &list, room);
         disk_tend(writer, is_idle);
+        backup_go_on(writer);
     }
+    backup_end(writer, -EPIPE);
 
     // What still waits is tried once more, and answered.
     writer->is_stopping = true;

@@ -71,6 +71,15 @@ struct disk {
     rn_time try_again_at; // deferred operations, ballast, stuck log; RN_NEVER: none
 };
 
+/** The backup that is under way: see backup.h. */
+struct backup {
+    struct store_op *op; // NULL: none is
+    sqlite3 *copy;
+    sqlite3_backup *pages;
+    int fd; // of the copy
+    rn_time begun_at;
+};
+
 struct writer {
     struct sqlite sqlite;
     struct queues *queues; // the store's
@@ -81,6 +90,7 @@ struct writer {
     struct inbox inbox;
     struct group group;
     struct disk disk;
+    struct backup backup;
     struct op_list deferred;  // wait for room on the disk, or for memory
     bool is_failing;          // said so in the log
     bool is_stopping;         // nothing is deferred any more

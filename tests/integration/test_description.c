@@ -41,6 +41,7 @@ static void every_call_can_be_pretty(void)
         {"GET", "/v1/queues/still"},
         {"POST", "/v1/queues/still/pause"},
         {"POST", "/v1/queues/still/resume"},
+        {"POST", "/v1/backup"},
         {"GET", "/v1/stats"},
         {"GET", "/v1/info"},
         {"GET", "/"},

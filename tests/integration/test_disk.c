@@ -351,9 +351,29 @@ static void small_tasks_fill_it_to_the_last_and_lose_nothing(void)
     assert_int_equal(count_tasks(daemon, ""), stored);
 }
 
+static void a_backup_without_room_is_refused_and_takes_none(void)
+{
+    const char *filler = NULL;
+    struct daemon *daemon = daemon_on_small_disk(&filler, 8);
+    const char *body = text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', 100000));
+    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
+    (void)submit_many(daemon, 20, body);
+
+    struct reply *reply =
+        expect_problem(call(daemon, "POST", "/v1/backup", NULL), 507, "store-full");
+
+    assert_non_null(strstr(text_at(reply->json, "detail"), "MiB are free"));
+    assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
+    (void)submit_many(daemon, 2, body);
+    assert_int_equal(unlink(filler), 0);
+    expect_status(call(daemon, "POST", "/v1/backup", NULL), 200);
+    daemon_stop(daemon);
+}
+
 HARNESS_MAIN(SCENARIO(the_nth_sync_fails_from_an_empty_store_on),
              SCENARIO(the_nth_sync_fails_on_a_store_in_use),
              SCENARIO(a_failed_sync_leaves_every_open_request_without_an_answer),
              SCENARIO(a_full_disk_refuses_new_tasks_and_nothing_else),
              SCENARIO(a_full_disk_lets_the_daemon_stop_and_start),
-             SCENARIO(small_tasks_fill_it_to_the_last_and_lose_nothing))
+             SCENARIO(small_tasks_fill_it_to_the_last_and_lose_nothing),
+             SCENARIO(a_backup_without_room_is_refused_and_takes_none))

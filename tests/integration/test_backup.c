@@ -1,0 +1,295 @@
+/** \file
+ * POST /v1/backup: a copy that a daemon starts from, made while others work; one at a time; and
+ * what ends it.
+ */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "stores.h"
+
+enum { ARGS_BYTES = 100000, ARRAY = 50 };
+
+static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
+                             "kind: { echo: { builtin = 'echo' }; sleep: { builtin = 'sleep' };\n"
+                             "        noop: { builtin = 'noop'; queue = 'stopped' }; };\n";
+
+/* So many times 5 MiB of waiting tasks. */
+static void fill(struct daemon *daemon, unsigned count)
+{
+    const char *body =
+        text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', ARGS_BYTES));
+
+    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
+    for (unsigned i = 0; i < count; i++)
+        (void)submit_many(daemon, ARRAY, body);
+}
+
+/* Writes the copy where a daemon of its own, which does not run yet, has its store. */
+static struct daemon *restored(const struct reply *reply)
+{
+    struct daemon *daemon = daemon_new(config);
+
+    daemon_forget(daemon);
+    FILE *file = fopen(daemon->store_path, "wx");
+    assert_non_null(file);
+    assert_int_equal(fwrite(reply->body, 1, reply->body_bytes, file), reply->body_bytes);
+    assert_int_equal(fclose(file), 0);
+    return daemon;
+}
+
+static void expect_sound(const struct daemon *daemon)
+{
+    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--check-store", NULL};
+    struct run run = run_program(argv, NULL, 60000 * slow());
+
+    if (run.status != 0 || strstr(run.out, " 0 faults\n") == NULL)
+        fail_msg("%d\n%s%s", run.status, run.out, run.err);
+}
+
+/* ---- what is in it ---- */
+
+struct load {
+    struct daemon *daemon;
+    _Atomic bool is_over;
+    _Atomic uint64_t last_id; // acknowledged
+    _Atomic unsigned refused;
+};
+
+static void *submit_on(void *arg)
+{
+    struct load *load = arg;
+    struct client *client = client_new(load->daemon->port);
+
+    while (!atomic_load(&load->is_over)) {
+        struct reply *reply =
+            client_call(client, &(struct request){.method = "POST",
+                                                  .path = "/v1/tasks",
+                                                  .body = "{\"kind\":\"echo\",\"args\":1}"});
+        if (reply->status == 201)
+            atomic_store(&load->last_id,
+                         (uint64_t)json_integer_value(json_object_get(reply->json, "id")));
+        else
+            atomic_fetch_add(&load->refused, 1);
+        reply_free(reply);
+    }
+    client_free(client);
+    return NULL;
+}
+
+static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    struct load load = {.daemon = daemon};
+    pthread_t thread;
+    fill(daemon, 4);
+    uint64_t running = submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}");
+    await_state(daemon, running, "running");
+    assert_int_equal(pthread_create(&thread, NULL, submit_on, &load), 0);
+    eventually(atomic_load(&load.last_id) > running + 20, 20000);
+    uint64_t acknowledged = atomic_load(&load.last_id);
+
+    struct reply *reply = expect_status(call(daemon, "POST", "/v1/backup", NULL), 200);
+
+    atomic_store(&load.is_over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(atomic_load(&load.refused), 0);
+    assert_string_equal(reply_header(reply, "Content-Type"), "application/vnd.sqlite3");
+    assert_int_equal(number_in(reply_header(reply, "Content-Length"), NULL), reply->body_bytes);
+    json_t *info = expect_status(get(daemon, "/v1/info"), 200)->json;
+    assert_non_null(strstr(reply_header(reply, "Content-Disposition"), text_at(info, "store_id")));
+    assert_null(reply_header(reply, "ETag"));
+    assert_false(file_exists(plain_text("%s-backup.part", daemon->store_path)));
+    daemon_signal(daemon, SIGKILL); // its task of an hour is not waited for
+    (void)daemon_await_end(daemon, 10000);
+
+    struct daemon *copy = restored(reply);
+    expect_sound(copy);
+    assert_int_equal(
+        stores_query(copy->store_path, plain_text("SELECT count(*) FROM tasks WHERE id <= %llu",
+                                                  (unsigned long long)acknowledged)),
+        acknowledged);
+    daemon_start(copy);
+    assert_int_equal(number_at(queue(copy, "stopped"), "states.queued"), 4 * ARRAY);
+    await_state(copy, running, "running"); // as after a kill -9: it is run again
+    expect_text(expect_end(copy, submit(copy, "{'kind':'echo','args':'on'}"), "succeeded", NULL),
+                "result", "on");
+    daemon_signal(copy, SIGKILL);
+    (void)daemon_await_end(copy, 10000);
+}
+
+static void who_may_not_see_all_gets_none(void)
+{
+    static const char *const names[] = {"eyes", "mail", "ops"};
+    static const char *const options[][4] = {{"--scope", "read,submit,work", NULL},
+                                             {"--scope", "admin", "--queue", "stopped"},
+                                             {"--scope", "admin", NULL}};
+    struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", config));
+    const char *tokens[3];
+    const char *lines = "";
+    const char *path = plain_text("%s/tokens", daemon->folder);
+
+    for (unsigned i = 0; i < 3; i++) {
+        const char *argv[] = {daemon_program(),
+                              "--new-token",
+                              names[i],
+                              options[i][0],
+                              options[i][1],
+                              options[i][2],
+                              options[i][2] == NULL ? NULL : options[i][3],
+                              NULL};
+        struct run run = run_program(argv, NULL, 30000);
+        char *newline = strchr(run.out, '\n');
+        assert_non_null(newline);
+        *newline = '\0';
+        tokens[i] = run.out;
+        lines = plain_text("%s%s", lines, newline + 1);
+    }
+    file_write(path, lines);
+    assert_int_equal(chmod(path, 0600), 0);
+    daemon_start(daemon);
+
+    for (unsigned i = 0; i < 3; i++) {
+        const char *headers[] = {plain_text("Authorization: Bearer %s", tokens[i]), NULL};
+        struct reply *reply = call_request(
+            daemon, &(struct request){.method = "POST", .path = "/v1/backup", .headers = headers});
+        if (i < 2)
+            expect_problem(reply, 403, "forbidden");
+        else
+            expect_status(reply, 200);
+    }
+    expect_problem(call(daemon, "POST", "/v1/backup", NULL), 401, "unauthorized");
+    daemon_stop(daemon);
+}
+
+/* ---- what ends it ---- */
+
+static struct wire *ask(struct daemon *daemon)
+{
+    struct wire *wire = wire_open(daemon->port);
+
+    wire_sendf(wire, "POST /v1/backup HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 0\r\n\r\n",
+               daemon->port);
+    return wire;
+}
+
+/* A daemon whose every write takes long, so that a copy takes many seconds. */
+static struct daemon *slow_daemon(void)
+{
+    struct run run =
+        run_program((const char *[]){"strace", "-qq", "-e", "inject=pwrite64:delay_enter=1", "-o",
+                                     "/dev/null", "true", NULL},
+                    NULL, 20000);
+    if (run.status != 0)
+        harness_skip("strace can't trace here");
+    struct daemon *daemon = daemon_started(config);
+    fill(daemon, 6);
+    daemon_stop(daemon);
+    const char *const words[] = {"strace", "-D",
+                                 "-f",     "-q",
+                                 "-o",     "/dev/null",
+                                 "-e",     "trace=pwrite64",
+                                 "-e",     "inject=pwrite64:delay_enter=4000",
+                                 NULL};
+    daemon->prefix = keep(memcpy(malloc(sizeof(words)), words, sizeof(words)));
+    // Leaks can't be looked for under strace.
+    daemon->environment = (const char *[]){"ASAN_OPTIONS=detect_leaks=0", NULL};
+    daemon_launch(daemon);
+    assert_true(daemon_await_ready(daemon));
+    return daemon;
+}
+
+static void one_at_a_time_and_others_go_on(void)
+{
+    struct daemon *daemon = slow_daemon();
+    struct wire *wire = ask(daemon);
+    assert_true(daemon_logs(daemon, "event=backup_begin", 20000));
+
+    struct reply *reply = expect_problem(call(daemon, "POST", "/v1/backup", NULL), 503, "busy");
+    assert_non_null(strstr(text_at(reply->json, "detail"), "another backup"));
+    assert_non_null(reply_header(reply, "Retry-After"));
+    expect_end(daemon, submit(daemon, "{'kind':'echo','args':1}"), "succeeded", NULL);
+    assert_int_equal(daemon_log_count(daemon, "event=backup_copied"), 0);
+
+    // A client that leaves ends it, and makes room for the next one.
+    wire_reset(wire);
+    eventually(daemon_log_count(daemon, "event=backup_ended") == 1, 10000);
+    wire = ask(daemon);
+    eventually(daemon_log_count(daemon, "event=backup_begin") == 2, 10000);
+    wire_close(wire);
+    eventually(daemon_log_count(daemon, "event=backup_ended") == 2, 10000);
+    daemon_stop(daemon);
+}
+
+static void a_drain_ends_it(void)
+{
+    struct daemon *daemon = slow_daemon();
+    struct wire *wire = ask(daemon);
+    assert_true(daemon_logs(daemon, "event=backup_begin", 20000));
+
+    daemon_signal(daemon, SIGTERM);
+
+    struct reply *reply = expect_problem(wire_reply(wire, 20000), 503, "draining");
+    assert_non_null(reply_header(reply, "Retry-After"));
+    assert_int_equal(daemon_await_end(daemon, 30000), 0);
+    assert_false(file_exists(plain_text("%s-backup.part", daemon->store_path)));
+    expect_sound(daemon);
+}
+
+/* ---- the sending ---- */
+
+/* Reads all of an answer, so that it takes at least so long: how many bytes its body had. */
+static size_t read_slowly(struct wire *wire, int64_t takes_ms)
+{
+    static char bytes[40 << 20];
+    size_t count = 0;
+    size_t awaited = sizeof(bytes) - 1;
+    const char *body = NULL;
+    int64_t began = now_ms();
+
+    while (count < awaited) {
+        ssize_t n = recv(wire_fd(wire), bytes + count, awaited - count, 0);
+        assert_true(n > 0); // nobody cuts it
+        count += (size_t)n;
+        const char *end = strstr(bytes, "\r\n\r\n");
+        const char *length = strstr(bytes, "Content-Length: ");
+        if (body == NULL && end != NULL && length != NULL) {
+            body = end + 4;
+            awaited = (size_t)(body - bytes) + number_in(length + 16, NULL);
+            assert_true(awaited < sizeof(bytes));
+        }
+        // No further than the time allows.
+        while ((int64_t)(count * 100 / awaited) > (now_ms() - began) * 100 / takes_ms)
+            breathe();
+    }
+    assert_non_null(body);
+    return count - (size_t)(body - bytes);
+}
+
+static void who_does_not_read_is_cut_off_and_who_reads_slowly_is_not(void)
+{
+    struct daemon *daemon = daemon_started(plain_text("answer_timeout = '2s';\n%s", config));
+    fill(daemon, 6);
+    struct wire *idle = ask(daemon);
+    int small = 64 << 10;
+    assert_int_equal(setsockopt(wire_fd(idle), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    assert_true(wire_readable(idle, 20000));
+
+    // It holds the only place until its time is over.
+    expect_problem(call(daemon, "POST", "/v1/backup", NULL), 503, "busy");
+    struct wire *slowly = NULL;
+    eventually(call(daemon, "POST", "/v1/backup", NULL)->status == 200, 20000);
+
+    // Twice the time and more, but never without progress.
+    slowly = ask(daemon);
+    assert_true(read_slowly(slowly, 4000) >= (size_t)6 * ARRAY * ARGS_BYTES);
+    daemon_stop(daemon);
+}
+
+HARNESS_MAIN(SCENARIO(a_backup_made_under_load_has_all_that_was_acknowledged),
+             SCENARIO(who_may_not_see_all_gets_none), SCENARIO(one_at_a_time_and_others_go_on),
+             SCENARIO(a_drain_ends_it),
+             SCENARIO(who_does_not_read_is_cut_off_and_who_reads_slowly_is_not))
