@@ -26,8 +26,8 @@ int filter_query(struct request *request, struct filter *filter) RN_MUST_CHECK;
  * @return whether it has any member that filters
  */
 bool filter_json(json_t *object, const char *base, struct filter *filter, struct faults *faults);
-/** Of a token for some queues and kinds: the filter becomes one for these alone, all of them or what
- * it names of them. 0; or answered: it names others. */
+/** Of a token for some queues and kinds: the filter becomes one for these alone, all of them or
+ * what it names of them. 0; or answered: it names others. */
 int filter_limit(struct request *request, struct filter *filter) RN_MUST_CHECK;
 void filter_fini(struct filter *filter);
 

@@ -122,10 +122,10 @@ struct engine {
     _Atomic bool is_beating; // one is under way
     struct store_op beat;    // the store's meanwhile
 
-    struct queue *touched;  // owned by the store's thread
-    struct task *withdrawn; // owned by the store's thread: out of their windows by the group that
-                            // is being written
-    _Atomic unsigned actions;         // under way
+    struct queue *touched;    // owned by the store's thread
+    struct task *withdrawn;   // owned by the store's thread: out of their windows by the group that
+                              // is being written
+    _Atomic unsigned actions; // under way
 };
 
 /** The bounds of wait and run: from what runs at once to what takes hours. */
