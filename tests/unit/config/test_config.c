@@ -410,6 +410,37 @@ static void env_file_that_is_no_secret_or_no_list_is_refused(void **state)
     }
 }
 
+static void an_env_file_without_a_slash_is_a_credential_or_lies_beside_the_file(void **state)
+{
+    (void)state;
+    static const char text[] = "queue: { default: {}; };\nkind: { a: { command = "
+                               "[\"/bin/true\"]; env_file = \"secrets.env\"; }; };";
+    char folder[] = "/tmp/runnel-credentials-XXXXXX";
+    char path[64];
+
+    (void)files_write("secrets.env", "FROM=beside\n", 0600);
+    struct loaded loaded = files_load_text(text);
+    assert_int_equal(loaded.result, 0);
+    assert_string_equal(loaded.config->kinds[0].env[0], "FROM=beside");
+    loaded_fini(&loaded);
+
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/secrets.env", folder);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    (void)fputs("FROM=systemd\n", file);
+    (void)fclose(file);
+    assert_int_equal(chmod(path, 0444), 0); // nobody else can enter the folder
+    (void)setenv("CREDENTIALS_DIRECTORY", folder, 1);
+    loaded = files_load_text(text);
+    (void)unsetenv("CREDENTIALS_DIRECTORY");
+    assert_int_equal(loaded.result, 0);
+    assert_string_equal(loaded.config->kinds[0].env[0], "FROM=systemd");
+    loaded_fini(&loaded);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void programs_and_folders_are_looked_for_when_asked(void **state)
 {
     (void)state;
@@ -624,6 +655,7 @@ int main(void)
         cmocka_unit_test(accepted_values_match_as_a_whole),
         cmocka_unit_test(env_file_comes_after_the_block),
         cmocka_unit_test(env_file_that_is_no_secret_or_no_list_is_refused),
+        cmocka_unit_test(an_env_file_without_a_slash_is_a_credential_or_lies_beside_the_file),
         cmocka_unit_test(programs_and_folders_are_looked_for_when_asked),
         cmocka_unit_test(braces_that_are_no_placeholder_are_warned_of),
         cmocka_unit_test(stop_time_beyond_the_units_is_warned_of),
