@@ -122,9 +122,12 @@ static int accept_one(struct listener *listener)
     int fd = accept4(listener->socket.fd, &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return -errno;
+    atomic_fetch_add(&listener->server->unasked, 1);
     // It closes the socket where it can't take it.
-    if (MHD_add_connection(listener->daemon, fd, &address.any, length) == MHD_NO)
+    if (MHD_add_connection(listener->daemon, fd, &address.any, length) == MHD_NO) {
+        server_fall(listener->server, &listener->server->unasked);
         return -ENOMEM;
+    }
     return 0;
 }
 

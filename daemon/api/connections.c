@@ -306,6 +306,8 @@ static void connection_closed(struct server *server, struct connection *connecti
         DL_DELETE(connections->all, connection);
     accept_ended_locked(connections, server);
     rn_mutex_unlock(&connections->mu);
+    if (connection == NULL || connection->request_count == 0)
+        server_fall(server, &server->unasked);
     if (connection == NULL)
         return;
     if (connection->is_watched) // a lingering duplicate would keep it in the set

@@ -223,6 +223,8 @@ void *request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     request_log_begin(request, uri);
     atomic_fetch_add_explicit(&server->request_count, 1, memory_order_relaxed);
     atomic_fetch_add(&server->open_requests, 1);
+    if (connection->request_count == 1)
+        server_fall(server, &server->unasked); // behind the other: it is never in neither
     connection_deadline(connection, request->limits.header_timeout);
     framing_url(&request->head, uri, strlen(uri));
 

@@ -17,6 +17,7 @@ enum {
     CONNECTIONS_MIN = 8,
 };
 #define STOP_TIMEOUT (1 * RN_SECOND)
+#define UNASKED_TIMEOUT (200 * RN_MILLISECOND)
 
 /* libmicrohttpd found itself broken. */
 static void panic(void *cls, const char *file, unsigned int line, const char *reason)
@@ -205,6 +206,12 @@ void server_stop(struct server *server)
     // with the task as it is.
     atomic_store(&server->stopping, true);
     connections_end_waits(&server->connections);
+    // Who finds a socket of systemd's from here on waits for the next daemon; who was let in a
+    // moment ago and is about to ask is answered.
+    if (server->listener_count > 0 && server->listeners[0].is_passed) {
+        accept_stop(server);
+        wait_for(server, &server->unasked, rn_after(UNASKED_TIMEOUT));
+    }
     wait_for(server, &server->open_requests, deadline);
     if (atomic_load(&server->open_requests) > 0)
         log_event(LOG_LEVEL_WARN, "http_stop",
