@@ -268,11 +268,11 @@ static void report_faults(const struct config_fault *faults, size_t count)
 }
 
 /* Looks after the store in place of serving it. */
-static int look_after(const struct config *config, enum options_mode mode)
+static int look_after(const struct config *config, const struct options *options)
 {
     struct error error = {0};
 
-    int r = care_run(config->store, mode, &error);
+    int r = care_run(config->store, options, &error);
     if (r >= 0)
         return r;
     fprintf(stderr, "runneld: %s\n", error.text);
@@ -315,8 +315,9 @@ int main(int argc, char **argv)
         printf("%s: the configuration is valid\n", options.config);
     } else if (options.mode == OPTIONS_PRINT)
         code = config_print(config, stdout) < 0 ? EX_IOERR : EX_OK;
-    else if (options.mode == OPTIONS_CHECK_STORE || options.mode == OPTIONS_COMPACT)
-        code = look_after(config, options.mode);
+    else if (options.mode == OPTIONS_CHECK_STORE || options.mode == OPTIONS_COMPACT ||
+             options.mode == OPTIONS_EXPORT || options.mode == OPTIONS_IMPORT)
+        code = look_after(config, &options);
     else {
         log_init(config->log_level);
         log_format_set(config->log_format);

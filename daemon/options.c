@@ -16,7 +16,8 @@ void options_print_help(void)
     puts(
         "runneld: runs background tasks that are submitted over HTTP\n"
         "\n"
-        "usage: runneld [-c FILE] [-o name=value]... [-t | -T | --check-store | --compact]\n"
+        "usage: runneld [-c FILE] [-o name=value]... [-t | -T | --check-store | --compact |\n"
+        "               --export FILE | --import FILE]\n"
         "       runneld --new-token NAME --scope SCOPES [--queue NAMES] [--kind NAMES] "
         "[--rate RATE] [--burst N]\n"
         "\n"
@@ -28,6 +29,9 @@ void options_print_help(void)
         "  --check-store   looks for faults in the store of a daemon that does not run; exit 65 if "
         "there are any\n"
         "  --compact       gives the disk space back that is free in it\n"
+        "  --export FILE   writes all of it as lines of JSON into a new file (-: standard output)\n"
+        "  --import FILE   makes it of such lines (-: standard input), where nothing is stored "
+        "yet\n"
         "      --new-token NAME\n"
         "                  makes an access token and ends: the first line of the output is the "
         "token, for the client,\n"
@@ -86,6 +90,16 @@ static bool take_token(struct options *options, int option)
     return false;
 }
 
+/* The file goes with its mode. false: the option is none of them. */
+static bool take_exchange(struct options *options, int option)
+{
+    if (option != 'E' && option != 'I')
+        return false;
+    options->mode = option == 'E' ? OPTIONS_EXPORT : OPTIONS_IMPORT;
+    options->file = optarg;
+    return true;
+}
+
 static bool token_is_whole(const struct options *options)
 {
     const struct config_new_token *token = &options->token;
@@ -123,6 +137,7 @@ bool options_parse(int argc, char **argv, struct options *ret_options)
         {"kind", required_argument, NULL, 'K'},   {"rate", required_argument, NULL, 'R'},
         {"burst", required_argument, NULL, 'B'},  {"version", no_argument, NULL, 'V'},
         {"check-store", no_argument, NULL, 'S'},  {"compact", no_argument, NULL, 'C'},
+        {"export", required_argument, NULL, 'E'}, {"import", required_argument, NULL, 'I'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     struct options options = {.mode = OPTIONS_RUN, .config = DEFAULT_CONFIG};
 
@@ -131,7 +146,7 @@ bool options_parse(int argc, char **argv, struct options *ret_options)
         int option = getopt_long(argc, argv, ":c:o:tTh", long_options, NULL);
         if (option == -1)
             break;
-        if (take_token(&options, option))
+        if (take_token(&options, option) || take_exchange(&options, option))
             continue;
         if (option == 'c')
             options.config = optarg;

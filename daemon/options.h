@@ -16,13 +16,16 @@ enum options_mode {
     OPTIONS_VERSION,
     OPTIONS_HELP,
     OPTIONS_CHECK_STORE,
-    OPTIONS_COMPACT
+    OPTIONS_COMPACT,
+    OPTIONS_EXPORT,
+    OPTIONS_IMPORT,
 };
 
 struct options {
     enum options_mode mode;
     const char *config;                               // -c
     const char *overrides[OPTIONS_OVERRIDES_MAX + 1]; // -o, NULL-terminated
+    const char *file;                                 // of --export and --import; "-"
     struct config_new_token token;                    // --new-token and what goes with it
 };
 

@@ -118,6 +118,17 @@ static size_t utf8_length(const unsigned char *bytes, size_t length)
     return needs;
 }
 
+bool buffer_is_utf8(const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        size_t sequence = utf8_length((const unsigned char *)bytes + i, length - i);
+        if (sequence == 0)
+            return false;
+        i += sequence;
+    }
+    return true;
+}
+
 /* What stands in a JSON string for one byte that can't stand there itself. */
 static void escape_byte(struct buffer *buffer, unsigned char byte)
 {

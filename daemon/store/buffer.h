@@ -33,6 +33,9 @@ void buffer_signed(struct buffer *buffer, int64_t number);
 /** The bytes of a literal, without a call of strlen. */
 #define BUFFER_LITERAL(buffer, literal) buffer_add((buffer), "" literal, sizeof(literal) - 1)
 
+/** Whether all of it is UTF-8. */
+bool buffer_is_utf8(const char *bytes, size_t length);
+
 /* JSON values. */
 
 /** A string with its quotes; bytes that are not UTF-8 become U+FFFD. */

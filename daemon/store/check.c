@@ -231,31 +231,38 @@ static uint64_t rows(struct sqlite *sqlite, const char *sql)
     return r < 0 ? 0 : (uint64_t)count;
 }
 
+int offline_check(struct offline *offline, store_line_fn *line_fn, void *arg,
+                  struct store_check_result *ret_result, struct error *reterr)
+{
+    struct store_check_result result = {.version = offline->version};
+    const struct checking checking = {
+        .sqlite = &offline->sqlite, .line_fn = line_fn, .arg = arg, .result = &result};
+
+    int r = check_schema(&checking, offline->version, reterr);
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]) && r == 0; i++) {
+        if (questions[i].since > offline->version)
+            continue;
+        r = ask(&checking, questions[i].name, questions[i].sql);
+        if (r < 0)
+            (void)error_set(reterr, r, "cannot check the store '%s': %s", offline->path,
+                            sqlite_message(&offline->sqlite));
+    }
+    result.tasks = rows(&offline->sqlite, "SELECT count(*) FROM tasks");
+    result.keys = rows(&offline->sqlite, "SELECT count(*) FROM keys");
+    if (r == 0)
+        *ret_result = result;
+    return r;
+}
+
 int store_check(const char *path, store_line_fn *line_fn, void *arg,
                 struct store_check_result *ret_result, struct error *reterr)
 {
     struct offline offline;
-    struct store_check_result result = {0};
 
     int r = offline_open(&offline, path, SQLITE_READER, reterr);
     if (r < 0)
         return r;
-    const struct checking checking = {
-        .sqlite = &offline.sqlite, .line_fn = line_fn, .arg = arg, .result = &result};
-    r = check_schema(&checking, offline.version, reterr);
-    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]) && r == 0; i++) {
-        if (questions[i].since > offline.version)
-            continue;
-        r = ask(&checking, questions[i].name, questions[i].sql);
-        if (r < 0)
-            (void)error_set(reterr, r, "cannot check the store '%s': %s", offline.path,
-                            sqlite_message(&offline.sqlite));
-    }
-    result.version = offline.version;
-    result.tasks = rows(&offline.sqlite, "SELECT count(*) FROM tasks");
-    result.keys = rows(&offline.sqlite, "SELECT count(*) FROM keys");
+    r = offline_check(&offline, line_fn, arg, ret_result, reterr);
     offline_close(&offline);
-    if (r == 0)
-        *ret_result = result;
     return r;
 }

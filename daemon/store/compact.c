@@ -19,31 +19,6 @@ static int failed(struct offline *offline, int r, const char *what, struct error
                                                 : sqlite3_errmsg(offline->sqlite.db));
 }
 
-/* Copies the log into the file and removes it, so that the file alone is the store: another one in
- * its place must not meet it. SQLite does so only for who is alone with the file. */
-static int end_log(struct offline *offline, struct error *reterr)
-{
-    sqlite3_stmt *statement = NULL;
-    bool is_off = false;
-
-    errno = 0;
-    int result = sqlite3_prepare_v2(offline->sqlite.db, "PRAGMA journal_mode = DELETE", -1,
-                                    &statement, NULL);
-    if (result == SQLITE_OK)
-        result = sqlite3_step(statement);
-    if (result == SQLITE_ROW) {
-        const char *mode = (const char *)sqlite3_column_text(statement, 0);
-        is_off = mode != NULL && strcmp(mode, "delete") == 0;
-    }
-    int r = sqlite_error(&offline->sqlite, result);
-    if (r < 0 && r != -EAGAIN)
-        (void)failed(offline, r, "cannot end the log of the store", reterr);
-    (void)sqlite3_finalize(statement);
-    if (r == -EAGAIN || (r == 0 && !is_off))
-        return error_set(reterr, -EBUSY, "another program has the store '%s' open", offline->path);
-    return r;
-}
-
 static int check_room(struct offline *offline, struct error *reterr)
 {
     int64_t pages = 0;
@@ -158,7 +133,7 @@ static uint64_t bytes_of(const char *path)
 static int compact(struct offline *offline, const char *part,
                    struct store_compaction *ret_compaction, struct error *reterr)
 {
-    int r = end_log(offline, reterr);
+    int r = offline_end_log(offline, reterr);
     if (r == 0)
         r = check_room(offline, reterr);
     if (r < 0)

@@ -42,6 +42,10 @@ struct schema_upgrade {
 int schema_open(struct sqlite *sqlite, const char *path, const struct store_options *options,
                 struct error *reterr) RN_MUST_CHECK;
 
+/** Makes the tables of this version in an empty file, without the write-ahead log. As sqlite_error.
+ */
+int schema_make(struct sqlite *sqlite, struct error *reterr) RN_MUST_CHECK;
+
 /** Checks that the file is one of Runnel's, of a version that is known: 0 is a new, empty one. The
  * errors of schema_open. */
 int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)

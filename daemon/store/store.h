@@ -386,6 +386,36 @@ struct store_check_result {
 int store_check(const char *path, store_line_fn *line_fn, void *arg,
                 struct store_check_result *ret_result, struct error *reterr) RN_MUST_CHECK;
 
+struct store_exchange {
+    uint64_t queues, tasks, keys;
+};
+
+/**
+ * Writes all of a store as lines of JSON: a head, then each queue, task and Idempotency-Key. A file
+ * of an older version is exported as it is.
+ *
+ * @param fd  where to; borrowed, not synced
+ *
+ * **Blocking:** for as long as writing all of it takes. **Errors:** as store_check; -EBADMSG also:
+ * what it finds makes no sense; as write(2). Something may have been written then.
+ */
+int store_export(const char *path, int fd, struct store_exchange *ret_counts, struct error *reterr)
+    RN_MUST_CHECK;
+
+/**
+ * Makes a store of an export: with its id, and all ids of tasks. The store must not be there yet,
+ * or nothing may ever have been stored in it. The new one is made beside it, checked, synced and
+ * put in its place: killed on the way or refused, it is as it was.
+ *
+ * @param fd  read to its end; borrowed
+ *
+ * **Blocking:** for as long as it takes. **Errors:** -EBUSY a daemon or another program has the
+ * store (exit 73); -EEXIST there are tasks in it; -EBADMSG a line is broken: reterr names it, or
+ * the store is none of Runnel's (65); -EIO (74); -ENOSPC; as read(2), open(2).
+ */
+int store_import(const char *path, int fd, struct store_exchange *ret_counts, struct error *reterr)
+    RN_MUST_CHECK;
+
 struct store_compaction {
     uint64_t bytes_before, bytes_after;
 };
