@@ -110,18 +110,7 @@ void environment_set_file(struct loader *loader, const struct setting *setting,
                           const struct value *value, void *object)
 {
     struct config_kind *kind = object;
-    const char *text = settings_string(loader, setting, value, "the path of a file");
-    char path[PATH_MAX];
-
-    if (text == NULL)
-        return;
-    if (text[0] == '\0' || text[strlen(text) - 1] == '/')
-        fault_value(loader, setting, value, "must be the path of a file, not \"%.60s\"", text);
-    else if (!secret_path(loader, text, path))
-        fault_value(loader, setting, value,
-                    "is too long a path, or its folder does not exist: \"%.60s\"", text);
-    else
-        kind->env_file = loader_strdup(loader, path);
+    settings_set_path(loader, setting, value, secret_path, &kind->env_file);
 }
 
 /* Takes one line. false: it is none of NAME=value. */

@@ -141,6 +141,13 @@ void settings_default(struct loader *loader, enum setting_scope scope, void *obj
 const char *settings_string(struct loader *loader, const struct setting *setting,
                             const struct value *value, const char *what);
 
+/** Makes the absolute path of what a setting says. false: it is too long, or the folder that a
+ * relative one lies in is not there. */
+typedef bool path_fn(const struct loader *loader, const char *text, char ret_path[static PATH_MAX]);
+/** Sets the field to the path of a file; what it had is freed. */
+void settings_set_path(struct loader *loader, const struct setting *setting,
+                       const struct value *value, path_fn *absolute, char **field);
+
 /** Of the types that say who may call. */
 setting_set_fn access_set_token_file, access_set_hosts;
 /** Whether what listens is safe from those who reach it. After all other settings, and tokens. */
@@ -150,12 +157,9 @@ void access_check(struct loader *loader);
 void tokens_load(struct loader *loader);
 void tokens_fini(struct config *config);
 
-/**
- * The path of a file with secrets: a name without '/' is one of systemd's credentials, if there is
- * one of that name; else a relative path lies below the configuration file's folder. false: it is
- * too long, or that folder is not there.
- */
-bool secret_path(const struct loader *loader, const char *text, char ret_path[static PATH_MAX]);
+/** The path of a file with secrets: a name without '/' is one of systemd's credentials, if there is
+ * one of that name; else a relative path lies below the configuration file's folder. */
+path_fn secret_path;
 /** Who must not be able to read or write such a file, and how large it may be. */
 struct secret_rule {
     mode_t mode;           // bits that must not be set; below systemd's credentials they may be

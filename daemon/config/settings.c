@@ -270,6 +270,30 @@ bool settings_folder(const struct loader *loader, const char *path, const char *
     return true;
 }
 
+void settings_set_path(struct loader *loader, const struct setting *setting,
+                       const struct value *value, path_fn *absolute, char **field)
+{
+    const char *text = settings_string(loader, setting, value, "the path of a file");
+    char path[PATH_MAX];
+
+    if (text == NULL)
+        return;
+    if (text[0] == '\0' || text[strlen(text) - 1] == '/') {
+        fault_value(loader, setting, value, "must be the path of a file, not \"%.60s\"", text);
+        return;
+    }
+    if (!absolute(loader, text, path)) {
+        fault_value(loader, setting, value,
+                    "is too long a path, or its folder does not exist: \"%.60s\"", text);
+        return;
+    }
+    char *copy = loader_strdup(loader, path);
+    if (copy == NULL)
+        return;
+    free(*field);
+    *field = copy;
+}
+
 static bool absolute_store(const struct loader *loader, const char *text,
                            char path[static PATH_MAX])
 {
@@ -288,25 +312,7 @@ static void set_store(struct loader *loader, const struct setting *setting,
                       const struct value *value, void *object)
 {
     struct config *config = object;
-    const char *text = settings_string(loader, setting, value, "the path of a file");
-    char path[PATH_MAX];
-
-    if (text == NULL)
-        return;
-    if (text[0] == '\0' || text[strlen(text) - 1] == '/') {
-        fault_value(loader, setting, value, "must be the path of a file, not \"%.60s\"", text);
-        return;
-    }
-    if (!absolute_store(loader, text, path)) {
-        fault_value(loader, setting, value,
-                    "is too long a path, or its folder does not exist: \"%.60s\"", text);
-        return;
-    }
-    char *copy = loader_strdup(loader, path);
-    if (copy == NULL)
-        return;
-    free(config->store);
-    config->store = copy;
+    settings_set_path(loader, setting, value, absolute_store, &config->store);
 }
 
 static void set_backoff(struct loader *loader, const struct setting *setting,
