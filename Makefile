@@ -3,6 +3,7 @@
 #   SAN=address|undefined|thread   a build with that sanitizer, in build/<san>/
 #   BUILD=dir                      another folder for what is built
 #   CC=clang                       another compiler
+#   HOSTCC=gcc                     the compiler for what runs during the build, where CC compiles for another machine
 #   CFLAGS='-O0 -g'                other optimisation
 #   TESTS=word                     of the test programs those with the word in their path
 #   JOBS=n                         test programs at once (the number of processors)
@@ -30,6 +31,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CFLAGS := $(if $(SAN),-O1 -g,-O2 -g)
+# For what runs during the build.
+HOSTCC := cc
 
 PREFIX := /usr/local
 LIBDIR = $(PREFIX)/lib
@@ -45,6 +48,7 @@ harden := $(if $(SAN)$(findstring -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_S
 dialect := -std=c17 -D_GNU_SOURCE -pthread
 # Builds with a sanitizer also check each mutex's owner and rank (RN_DEBUG).
 compile = $(CC) $(dialect) $(warnings) $(CFLAGS) $(harden) $(sanitize) $(if $(SAN),-DRN_DEBUG) -fvisibility=hidden
+host_compile = $(HOSTCC) $(dialect) $(warnings) -O1 -fno-pie -DRUNNEL_VERSION='"$(VERSION)"' -Ilib/include -Idaemon
 link = $(CC) -pthread $(CFLAGS) $(sanitize) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -122,7 +126,7 @@ $(BUILD)/daemon/api/openapi.o: daemon/api/openapi.json
 # Touched only when the compiler or its flags change; then everything is compiled anew.
 $(BUILD)/.flags: FORCE | packages
 	@mkdir -p $(@D)
-	@text='$(subst ','\'',$(compile) $(link) $(VERSION))'; text="$$text $$($(CC) --version 2>&1 | head -n 1)"; \
+	@text='$(subst ','\'',$(compile) $(link) $(host_compile) $(VERSION))'; text="$$text $$($(CC) --version 2>&1 | head -n 1)"; \
 	    echo "$$text" | cmp -s - $@ || echo "$$text" > $@
 
 # The names of an archive's members: a file that has gone leaves the archive too.
@@ -165,14 +169,21 @@ $(BUILD)/runneld: $(main_object) $(below_api)
 $(BUILD)/runnel: $(BUILD)/daemon/cli/main.o $(below_cli)
 	$(link) -o $@ $^ $(libs_cli)
 
-# The manual pages. What a table in the code says is printed from it; a page's line `@name@` is where.
-$(BUILD)/man/settings: $(BUILD)/daemon/config/manual/settings.o $(below_config)
+# The manual pages. What a table in the code says is printed from it; a page's line `@name@` is where. What prints runs here, whatever
+# machine the rest is for, so it is linked with nothing that is: of the commands' table the functions stay out, since nothing calls them.
+host_objects := $(patsubst %,$(BUILD)/host/%.o,lib/src/error \
+    $(addprefix daemon/,config/manual/mdoc config/manual/settings config/units cli/manual/commands cli/commands))
+$(BUILD)/host/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(link) -o $@ $^ $(libs_config)
+	$(host_compile) -MMD -MP -c -o $@ $<
 
-$(BUILD)/man/commands: $(BUILD)/daemon/cli/manual/commands.o $(below_cli)
+$(BUILD)/man/settings: $(filter-out %/commands.o,$(host_objects))
 	@mkdir -p $(@D)
-	$(link) -o $@ $^ $(libs_cli)
+	$(HOSTCC) -no-pie -o $@ $^
+
+$(BUILD)/man/commands: $(filter %/commands.o %/mdoc.o,$(host_objects))
+	@mkdir -p $(@D)
+	$(HOSTCC) -no-pie -Wl,--unresolved-symbols=ignore-all -o $@ $^
 
 define page
 	@'$(filter %/settings %/commands,$^)' > $@.table
@@ -338,9 +349,9 @@ bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go 
 # ---------------------------------------------------------------------------------------------------------------------
 # Lint
 
-lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c tests/unit/*.c tests/unit/*/*.c \
+lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c daemon/*/manual/*.c tests/unit/*.c tests/unit/*/*.c \
     tests/integration/*.c tests/integration/*/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
-lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h tests/unit/*.h tests/unit/*/*.h \
+lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h daemon/*/manual/*.h tests/unit/*.h tests/unit/*/*.h \
     tests/integration/*.h tests/bench/lib/*.h))
 
 .PHONY: lint format
@@ -436,4 +447,4 @@ clean: ## removes all that was built, and the store and log of make run
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
     $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
-    $(integration_support) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))
+    $(integration_support) $(host_objects) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))

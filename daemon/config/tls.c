@@ -2,32 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/certificate.h"
 #include "config/internal.h"
 
 enum { DAY_S = 24 * 3600, WARN_DAYS = 14 };
-
-/* A name without a slash is looked for among systemd's credentials, then beside the configuration
- * file; another relative path lies below that file's folder. */
-static bool find_file(const struct loader *loader, const char *text, char path[static PATH_MAX])
-{
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-    char folder[PATH_MAX];
-
-    if (strchr(text, '/') == NULL && credentials != NULL && credentials[0] == '/') {
-        int length = snprintf(path, PATH_MAX, "%s/%s", credentials, text);
-        if (length < PATH_MAX && access(path, F_OK) == 0)
-            return true;
-    }
-    // No variable names a folder for them.
-    if (!settings_folder(loader, text, "", folder) || strlen(folder) + strlen(text) >= PATH_MAX)
-        return false;
-    memcpy(path, folder, strlen(folder));
-    memcpy(path + strlen(folder), text, strlen(text) + 1);
-    return true;
-}
 
 void tls_set_file(struct loader *loader, const struct setting *setting, const struct value *value,
                   void *object)
@@ -38,7 +17,7 @@ void tls_set_file(struct loader *loader, const struct setting *setting, const st
 
     if (text == NULL)
         return;
-    if (text[0] == '\0' || !find_file(loader, text, path)) {
+    if (text[0] == '\0' || !secret_path(loader, text, path)) {
         fault_value(loader, setting, value, "must be the path of a file in PEM, not \"%.60s\"",
                     text);
         return;

@@ -1,14 +1,20 @@
 /* Writes the settings as the manual page runneld.conf(5) has them, from the table: at build time.
  */
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "config/internal.h"
+#include "config/manual/mdoc.h"
 
-enum { LINE_BYTES = 68 };
+/* The table once more, for itself: the daemon's is linked with all that takes the values. */
+// clang-format off
+#define SETTING(scope_, name_, type_, field_, min_, max_, default_, reloadable_, text_)                      \
+    {.scope = SCOPE_##scope_, .name = #name_, .type = TYPE_##type_, .min = (min_), .max = (max_),            \
+     .default_text = (default_), .is_reloadable = (reloadable_), .text = (text_)},
+static const struct setting settings[] = {
+#include "config/settings.def"
+    {.name = NULL},
+};
+// clang-format on
 
 static const char *limit_text(const struct setting *setting, int64_t value, char *text, size_t size)
 {
@@ -20,28 +26,6 @@ static const char *limit_text(const struct setting *setting, int64_t value, char
     return text;
 }
 
-/* A text as mdoc takes it: no macro at the beginning of a line, no escape, no long line unless it
- * is a macro's argument. */
-static void print_text(const char *text, bool wraps)
-{
-    unsigned column = 0;
-
-    for (; *text != '\0'; text++, column++) {
-        if (column == 0 && (*text == '.' || *text == '\''))
-            fputs("\\&", stdout);
-        if (*text == '\\') {
-            fputs("\\e", stdout);
-        } else if (*text == '"') {
-            fputs("\\(dq", stdout);
-        } else if (*text == ' ' && wraps && column + strcspn(text + 1, " ") >= LINE_BYTES) {
-            putchar('\n');
-            column = UINT_MAX; // 0 at the next character
-        } else {
-            putchar(*text);
-        }
-    }
-}
-
 static void print_setting(const struct setting *setting)
 {
     bool is_number = setting->type == TYPE_DURATION || setting->type == TYPE_COUNT ||
@@ -50,11 +34,11 @@ static void print_setting(const struct setting *setting)
     char most[48];
 
     printf(".It Ic %s\n", setting->name);
-    print_text(setting->text, true);
+    mdoc_print(setting->text, true);
     putchar('\n');
     if (setting->default_text != NULL) {
         fputs("The default is ", stdout);
-        print_text(setting->default_text, false);
+        mdoc_print(setting->default_text, false);
         fputs(".\n", stdout);
     }
     if (is_number && (setting->min != 0 || setting->max != 0))
@@ -77,10 +61,10 @@ int main(void)
 
     for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++) {
         printf(".Ss \"%s\"\n.Bl -tag -width Ds\n", scopes[i].title);
-        for (const struct setting *setting = setting_table; setting->name != NULL; setting++)
+        for (const struct setting *setting = settings; setting->name != NULL; setting++)
             if (setting->scope == scopes[i].scope)
                 print_setting(setting);
         fputs(".El\n", stdout);
     }
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return mdoc_end();
 }
