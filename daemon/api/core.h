@@ -233,7 +233,8 @@ struct server {
     _Atomic size_t memory;          // of all requests together, at most config->max_request_memory
     _Atomic unsigned busy;          // see above
     _Atomic unsigned open_requests; // between their header and the end of their answer
-    _Atomic unsigned unasked;       // accepted, and nothing asked yet: no first line, no hang-up
+    _Atomic unsigned unasked;       // accepted, and nothing asked yet: no first line, no hang-up;
+                                    // more than accepting.pending, which ends as one has begun
     _Atomic uint64_t request_count;
     _Atomic bool has_backup;                           // one is being made or sent
     struct answer_counts answers[ROUTES_MAX + 1];      // the last one: of requests without a route
