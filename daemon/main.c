@@ -53,7 +53,7 @@ static bool takes_stop_signal(int signal_fd, struct reload *reload)
     if (info.ssi_signo == SIGHUP && reload != NULL)
         reload_ask(reload);
     else if (info.ssi_signo == SIGHUP)
-        log_event(LOG_LEVEL_NOTICE, "reload_ignored", LOG_TEXT("error", "the daemon is stopping"));
+        reload_ignored();
     if (info.ssi_signo == SIGHUP)
         return false;
     log_event(LOG_LEVEL_NOTICE, "signal",
@@ -226,6 +226,7 @@ static int serve(const struct config *config, const struct config_options *optio
     notify_ready();
 
     run(signal_fd, &reload, &watch);
+    reload_stop(&reload);
     bool all_left = drain(engine, signal_fd, &watch);
     server_stop(server);
     engine_stop(engine);

@@ -192,6 +192,18 @@ void reload_loaded(struct reload *reload)
     }
 }
 
+void reload_ignored(void)
+{
+    log_event(LOG_LEVEL_NOTICE, "reload_ignored", LOG_TEXT("error", "the daemon is stopping"));
+}
+
+void reload_stop(struct reload *reload)
+{
+    if (reload->is_loading)
+        reload_ignored();
+    reload->is_asked_again = false;
+}
+
 bool reload_fini(struct reload *reload)
 {
     eventfd_t value = 0;

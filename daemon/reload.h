@@ -31,6 +31,10 @@ int reload_init(struct reload *reload, const struct config_options *options, str
 void reload_ask(struct reload *reload);
 /** fd is readable. */
 void reload_loaded(struct reload *reload);
+/** Of SIGHUP when the daemon stops: that nothing comes of it. */
+void reload_ignored(void);
+/** No reload is put in force from here on. Before the drain. */
+void reload_stop(struct reload *reload);
 /** Drops what is under way. false: its thread still reads, so the process has to end by _exit. */
 bool reload_fini(struct reload *reload);
 

@@ -179,6 +179,9 @@ static void reset(struct request *request, struct connection *connection)
     request->connection = connection;
     request->mhd = connection->mhd;
     request->limits = request->config->limits;
+    // As large as the memory of a connection was made for: a reload does not change that.
+    request->limits.max_header = connection->server->config->limits.max_header;
+    request->limits.max_headers = connection->server->config->limits.max_headers;
     request->route = NULL;
     memset(&request->head, 0, sizeof(request->head) - sizeof(request->head.detail));
     request->head.limits = &request->limits;

@@ -242,6 +242,7 @@ static void limits_retention_and_log_level_change(void)
     id = submit(daemon, "{'kind':'sleep','args':{'duration':'30s'}}");
     expect_problem(call(daemon, "POST", "/v1/tasks", text("{'kind':'echo'}")), 503, "backlog-full");
     assert_true(metric_is(daemon, "runnel_backlog_max_tasks", "1"));
+    await_state(daemon, id, "running");
     expect_status(
         call(daemon, "POST", plain_text("/v1/tasks/%llu/cancel", (unsigned long long)id), NULL),
         202);
@@ -283,6 +284,37 @@ static void what_needs_a_restart_is_said_and_the_rest_is_taken(void)
 
     reload(daemon, plain);
     assert_int_equal(json_array_size(at(configuration(daemon), "restart_needed")), 0);
+    daemon_stop(daemon);
+}
+
+/* The status of a request with so many fields and, in one more, so many bytes. */
+static long header_status(struct daemon *daemon, unsigned fields, unsigned bytes)
+{
+    struct wire *wire = wire_open(daemon->port);
+
+    wire_sendf(wire, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nX-Long: %0*u\r\n",
+               (unsigned)daemon->port, (int)bytes, 0U);
+    for (unsigned i = 0; i < fields; i++)
+        wire_sendf(wire, "X-%u: 1\r\n", i);
+    wire_sendf(wire, "\r\n");
+    long status = wire_reply(wire, 10000)->status;
+    wire_close(wire);
+    return status;
+}
+
+static void the_limits_of_the_header_are_those_of_the_start(void)
+{
+    struct daemon *daemon =
+        daemon_started(text("max_headers = 32;\nmax_header = '8KiB';\n%s", plain));
+
+    reload(daemon, text("max_headers = 8;\nmax_header = '1KiB';\n%s", plain));
+    assert_true(daemon_logs(daemon, "restart_needed=\"max_header, max_headers\"", 0));
+    assert_int_equal(header_status(daemon, 24, 4000), 200);
+
+    reload(daemon, text("max_headers = 256;\nmax_header = '64KiB';\n%s", plain));
+    assert_int_equal(header_status(daemon, 24, 4000), 200);
+    assert_int_equal(header_status(daemon, 64, 1), 431);
+    assert_int_equal(header_status(daemon, 1, 12000), 431);
     daemon_stop(daemon);
 }
 
@@ -375,6 +407,21 @@ static void a_signal_in_a_drain_is_ignored(void)
     assert_int_equal(loads(daemon), 0);
 }
 
+static void a_reload_under_way_when_the_stop_comes_is_told_of(void)
+{
+    struct daemon *daemon = daemon_started(plain);
+
+    // Both are there when it goes on; SIGHUP has the lower number and comes out first.
+    daemon_signal(daemon, SIGSTOP);
+    daemon_signal(daemon, SIGHUP);
+    daemon_signal(daemon, SIGTERM);
+    daemon_signal(daemon, SIGCONT);
+
+    assert_int_equal(daemon_await_end(daemon, 30000), 0);
+    assert_int_equal(daemon_log_count(daemon, "event=reload_ignored"), 1);
+    assert_int_equal(loads(daemon), 0);
+}
+
 /* ---- under load ---- */
 
 struct load {
@@ -441,8 +488,10 @@ HARNESS_MAIN(SCENARIO(a_new_kind_and_a_new_queue_take_tasks),
              SCENARIO(limits_retention_and_log_level_change),
              SCENARIO(the_drain_follows_the_configuration_in_force),
              SCENARIO(what_needs_a_restart_is_said_and_the_rest_is_taken),
+             SCENARIO(the_limits_of_the_header_are_those_of_the_start),
              SCENARIO(a_refused_file_changes_nothing), SCENARIO(a_file_that_is_gone_is_refused),
              SCENARIO(an_override_of_the_command_line_stays_above_the_file),
              SCENARIO(several_signals_in_a_row_end_in_the_last_file),
              SCENARIO(a_signal_in_a_drain_is_ignored),
+             SCENARIO(a_reload_under_way_when_the_stop_comes_is_told_of),
              SCENARIO(nothing_is_lost_while_it_is_reloaded_again_and_again))
