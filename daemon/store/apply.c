@@ -240,11 +240,16 @@ static int write_end(struct writer *writer, const struct store_op *op, enum task
     enum sqlite_statement which = is_end ? SQL_FINISH_END : SQL_FINISH_AGAIN;
     const struct text *result = to == TASK_SUCCEEDED ? &record->result : &(const struct text){0};
     bool is_large = result->length > RECORD_ARGS_INLINE;
-    bool has_error = record->error_code[0] != '\0';
+    // A cancel was recorded while the end was on its way.
+    bool is_overruled = to != op->finish.to;
+    const char *code = is_overruled ? "cancelled" : record->error_code;
+    const char *message = is_overruled ? apply_cancelled_running : record->error_message.bytes;
+    size_t message_length =
+        is_overruled ? sizeof(apply_cancelled_running) - 1 : record->error_message.length;
 
     unsigned flags = (is_large ? FLAG_RESULT_LARGE : 0u) |
                      (record->result_is_json && result->bytes != NULL ? FLAG_RESULT_JSON : 0u) |
-                     (record->error_retryable ? FLAG_RETRYABLE : 0u);
+                     (record->error_retryable && !is_overruled ? FLAG_RETRYABLE : 0u);
     sqlite_bind(sqlite, which, 1, to);
     sqlite_bind(sqlite, which, 2, (int64_t)record->run);
     sqlite_bind(sqlite, which, 3, record->attempt);
@@ -253,9 +258,8 @@ static int write_end(struct writer *writer, const struct store_op *op, enum task
     sqlite_bind_optional(sqlite, which, 6, record->worker);
     sqlite_bind(sqlite, which, 7, flags);
     sqlite_bind_text(sqlite, which, 8, is_large ? NULL : result->bytes, result->length);
-    sqlite_bind_text(sqlite, which, 9, has_error ? record->error_code : NULL,
-                     strlen(record->error_code));
-    sqlite_bind_text(sqlite, which, 10, record->error_message.bytes, record->error_message.length);
+    sqlite_bind_text(sqlite, which, 9, code[0] != '\0' ? code : NULL, strlen(code));
+    sqlite_bind_text(sqlite, which, 10, message, message_length);
     sqlite_bind_text(sqlite, which, 11, record->exec.bytes, record->exec.length);
     sqlite_bind_text(sqlite, which, 12, record->history.bytes, record->history.length);
     sqlite_bind(sqlite, which, 13, (int64_t)record->id);

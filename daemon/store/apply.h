@@ -57,9 +57,13 @@ int apply_find(struct writer *writer, uint64_t id, struct record **ret_record, u
                int *ret_result) RN_MUST_CHECK;
 /** A task of a queue moves: the states' table is asked, the counts follow. */
 void apply_move(struct writer *writer, const char *queue, enum task_state from, enum task_state to);
-/** Ends a waiting task as cancelled; code NULL: by hand. Sets the record's fields too. */
-int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms, const char *code,
-                    const char *message) RN_MUST_CHECK;
+/** What is said of a task that was cancelled by hand while it ran; the engine says it, too. */
+static const char apply_cancelled_running[] = "cancelled while it ran";
+/** Why a waiting task is cancelled. */
+enum apply_cause { APPLY_BY_HAND, APPLY_EXPIRED };
+/** Ends a waiting task as cancelled. Sets the record's fields too. */
+int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms,
+                    enum apply_cause cause) RN_MUST_CHECK;
 /** Deletes a finished task with all that is its own. */
 int apply_removed(struct writer *writer, uint64_t id, unsigned flags) RN_MUST_CHECK;
 /** The earliest due time or expiry after now_ms, 0: none. */

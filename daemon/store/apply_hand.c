@@ -30,19 +30,41 @@ int apply_find(struct writer *writer, uint64_t id, struct record **ret_record, u
     return r;
 }
 
-int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms, const char *code,
-                    const char *message)
+/* The attempt that a waiting task has behind it: what the row says of it makes room for the end. It
+ * goes into the history. */
+static void put_attempt_away(struct record *record)
 {
-    struct sqlite *sqlite = &writer->sqlite;
-    int64_t requested_at_ms = code == NULL ? now_ms : 0;
+    history_append(record);
+    record->started_at_ms = 0;
+    record->worker = 0;
+}
 
+int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms,
+                    enum apply_cause cause)
+{
+    static const struct {
+        const char *code, *message;
+    } errors[] = {
+        [APPLY_BY_HAND] = {"cancelled", "cancelled while it waited"},
+        [APPLY_EXPIRED] = {"expired", "its expires_at passed before it was started"},
+    };
+    struct sqlite *sqlite = &writer->sqlite;
+    const char *code = errors[cause].code;
+    const char *message = errors[cause].message;
+    int64_t requested_at_ms = cause == APPLY_BY_HAND ? now_ms : 0;
+    bool has_attempt = record->started_at_ms > 0 && record->attempt > 0;
+
+    if (has_attempt)
+        put_attempt_away(record);
     sqlite_bind(sqlite, SQL_CANCEL, 1, (int64_t)record->id);
     sqlite_bind(sqlite, SQL_CANCEL, 2, now_ms);
     sqlite_bind_optional(sqlite, SQL_CANCEL, 3, requested_at_ms);
-    sqlite_bind_text(sqlite, SQL_CANCEL, 4, code, code == NULL ? 0 : strlen(code));
-    sqlite_bind_text(sqlite, SQL_CANCEL, 5, message, message == NULL ? 0 : strlen(message));
+    sqlite_bind_text(sqlite, SQL_CANCEL, 4, code, strlen(code));
+    sqlite_bind_text(sqlite, SQL_CANCEL, 5, message, strlen(message));
+    sqlite_bind_text(sqlite, SQL_CANCEL, 6, has_attempt ? record->history.bytes : NULL,
+                     record->history.length);
     int r = sqlite_run(sqlite, SQL_CANCEL);
-    if (r == 0 && message != NULL)
+    if (r == 0)
         r = text_set(&record->error_message, message, strlen(message));
     if (r < 0)
         return r;
@@ -51,8 +73,8 @@ int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms
     record->finished_at_ms = now_ms;
     if (requested_at_ms != 0)
         record->cancel_requested_at_ms = requested_at_ms;
-    if (code != NULL)
-        memcpy(record->error_code, code, strlen(code) + 1);
+    record->error_retryable = false;
+    memcpy(record->error_code, code, strlen(code) + 1);
     return 0;
 }
 
@@ -94,7 +116,7 @@ static int cancel_row(struct writer *writer, struct by_hand *hand, struct record
         (state == TASK_QUEUED && group_withdraw(writer, *record) == -EBUSY))
         return record_cancel(writer, hand, record);
 
-    r = apply_cancelled(writer, *record, hand->op->now_ms, NULL, NULL);
+    r = apply_cancelled(writer, *record, hand->op->now_ms, APPLY_BY_HAND);
     if (r < 0)
         return r;
     hand->state = TASK_CANCELLED;
@@ -127,7 +149,7 @@ int apply_hold(struct writer *writer, struct store_op *op)
         op->result = -ESTALE;
     } else if (r == 0 && record->cancel_requested_at_ms != 0) {
         // While it was in flight, which has come to nothing.
-        r = apply_cancelled(writer, record, op->now_ms, NULL, NULL);
+        r = apply_cancelled(writer, record, op->now_ms, APPLY_BY_HAND);
         if (r == 0)
             group_note(writer, STORE_EVENT_ENDED, op, RN_TAKE(record));
     } else if (r == 0) {

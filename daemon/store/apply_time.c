@@ -8,8 +8,6 @@
 // Looked at beyond the limit, since what is in flight keeps its place in the index: one a worker.
 enum { IN_FLIGHT_MAX = CONFIG_WORKERS_MAX };
 
-static const char expired_message[] = "its expires_at passed before it was started";
-
 /* Collects the ids of a statement whose last two parameters are bound to a bound and a limit. */
 static int collect(struct sqlite *sqlite, enum sqlite_statement which, int64_t until_ms,
                    size_t limit, int64_t **ret_ids, size_t *ret_count)
@@ -53,7 +51,7 @@ static int expire(struct writer *writer, struct store_op *op, uint64_t id)
         record_free(record);
         return 0;
     }
-    r = apply_cancelled(writer, record, op->now_ms, "expired", expired_message);
+    r = apply_cancelled(writer, record, op->now_ms, APPLY_EXPIRED);
     if (r == 0)
         group_note(writer, STORE_EVENT_ENDED, op, RN_TAKE(record));
     record_free(record);

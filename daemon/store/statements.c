@@ -57,7 +57,8 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
         "max_attempts = ?10, backoff_base = ?11, backoff_max = ?12, tags = ?13 WHERE id = ?1"},
     [SQL_CANCEL] = {SQLITE_WRITER,
         "UPDATE tasks SET state = 6, finished_at = ?2, cancel_requested_at = coalesce(?3, cancel_requested_at), "
-        "error_code = coalesce(?4, error_code), error_message = coalesce(?5, error_message) WHERE id = ?1"},
+        "flags = " FLAGS_KEPT ", error_code = ?4, error_message = ?5, started_at = iif(?6 IS NULL, started_at, NULL), "
+        "worker = iif(?6 IS NULL, worker, NULL), history = coalesce(?6, history) WHERE id = ?1"},
     [SQL_CANCEL_RECORD] = {SQLITE_WRITER, "UPDATE tasks SET cancel_requested_at = ?2 WHERE id = ?1"},
     [SQL_RETRY] = {SQLITE_WRITER,
         "UPDATE tasks SET state = 1, attempt = 0, interruptions = 0, flags = " FLAGS_KEPT ", queued_at = ?2, expires_at = ?3, "

@@ -35,12 +35,32 @@ static void a_waiting_task_is_cancelled_at_once_and_never_runs(void)
     expect_text(reply->json, "state", "cancelled");
     expect_status(act(daemon, scheduled, "cancel"), 200);
     expect_status(act(daemon, retrying, "cancel"), 200);
-    expect_text(task(daemon, scheduled), "state", "cancelled");
-    expect_text(task(daemon, retrying), "state", "cancelled");
+    expect_end(daemon, scheduled, "cancelled", "cancelled");
+    expect_end(daemon, retrying, "cancelled", "cancelled");
     expect_end(daemon, running, "succeeded", NULL);
-    json_t *json = task(daemon, queued);
+    json_t *json = expect_end(daemon, queued, "cancelled", "cancelled");
     expect_number(json, "attempt", 0);
+    expect_text(json, "error.message", "cancelled while it waited");
     assert_true(json_is_null(at(json, "started_at")));
+}
+
+static void the_attempt_before_a_cancel_keeps_its_own_error(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    uint64_t id = submit(daemon, "{'kind':'fail','args':{'message':'not yet'}}");
+    await_state(daemon, id, "retrying");
+    char *ended = strdup(text_at(task(daemon, id), "attempts.0.finished_at"));
+
+    json_t *json = expect_status(act(daemon, id, "cancel"), 200)->json;
+
+    expect_text(json, "error.code", "cancelled");
+    assert_int_equal(json_array_size(at(json, "attempts")), 1);
+    expect_text(json, "attempts.0.error.code", "failed");
+    expect_text(json, "attempts.0.error.message", "not yet");
+    expect_text(json, "attempts.0.finished_at", ended);
+    json = expect_status(act(daemon, id, "retry"), 200)->json;
+    expect_text(json, "attempts.0.error.message", "not yet");
+    free(ended);
 }
 
 static void a_running_task_ends_as_cancelled_whatever_its_attempts(void)
@@ -96,7 +116,7 @@ static void a_cancel_of_what_runs_holds_over_kill_9(void)
     daemon_kill(daemon);
     daemon_start(daemon);
 
-    json_t *json = expect_end(daemon, id, "cancelled", NULL);
+    json_t *json = expect_end(daemon, id, "cancelled", "cancelled");
     assert_true(number_at(json, "attempt") <= 1);
 }
 
@@ -174,6 +194,7 @@ static void cancels_race_with_starts_and_every_task_ends_once(void)
 }
 
 HARNESS_MAIN(SCENARIO(a_waiting_task_is_cancelled_at_once_and_never_runs),
+             SCENARIO(the_attempt_before_a_cancel_keeps_its_own_error),
              SCENARIO(a_running_task_ends_as_cancelled_whatever_its_attempts),
              SCENARIO(a_second_cancel_is_answered_like_the_first),
              SCENARIO(a_waiting_client_hears_of_the_cancel),

@@ -164,7 +164,7 @@ screen() {
     case $* in
     *" ls"* | *" queues" | *" kinds") terminal capture-pane -p ${escapes:+-e} -S - ;;
     *) terminal capture-pane -p -J -S - ;;
-    esac | sed '/^= [0-9]*$/,$ { /^$/d }'
+    esac | sed '/^\(\x1b\[[0-9;]*m\)*= [0-9]*$/,$ { /^$/d }'
 }
 
 in_pipe() {
@@ -240,7 +240,7 @@ done | sed -E 's/"(id|pid|worker|wall_ms|cpu_ms|duration_ms|max_rss_kib)":[0-9]+
     for environment in '' NO_COLOR=1 TERM=dumb; do
         escapes=yes screen 80x24 "env $environment $client ls --state queued,running,cancelled"
     done
-    escapes=yes screen 80x24 "$client ls --state cancelled --color always | cat"
+    escapes=yes screen 120x24 "$client ls --state cancelled --color always | cat"
     escapes=yes screen 80x24 "$client ls --state cancelled --color never"
 } | sed $'s/\e/\\\\e/g' | compare color.txt
 

@@ -111,7 +111,7 @@ static void nothing_follows_a_cancelled_one_nor_the_failure_of_a_failure(void)
                NULL);
     (void)call(daemon, "POST", plain_text("/v1/tasks/%llu/cancel", (unsigned long long)running),
                NULL);
-    (void)expect_end(daemon, waiting, "cancelled", NULL);
+    (void)expect_end(daemon, waiting, "cancelled", "cancelled");
     (void)expect_end(daemon, running, "cancelled", "cancelled");
     uint64_t bad = submit(daemon, "{'kind':'bad-note'}");
     (void)await_end(daemon, bad);

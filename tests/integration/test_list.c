@@ -55,6 +55,7 @@ static void filters_choose_and_the_newest_comes_first(void)
     assert_string_equal(ids(daemon, ""), "7 6 5 4 3 2 1");
     assert_string_equal(ids(daemon, "state=succeeded"), "1");
     assert_string_equal(ids(daemon, "state=failed,cancelled"), "3 2");
+    assert_string_equal(ids(daemon, "error_code=cancelled"), "3");
     assert_string_equal(ids(daemon, "state=running"), "5");
     assert_string_equal(ids(daemon, "state=queued"), "7 6");
     assert_string_equal(ids(daemon, "state=queued,running"), "7 6 5");

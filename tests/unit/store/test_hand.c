@@ -153,7 +153,9 @@ static void a_waiting_task_is_cancelled_at_once(void **state)
         assert_int_equal(record->state, TASK_CANCELLED);
         assert_true(record->finished_at_ms > 0);
         assert_true(record->cancel_requested_at_ms > 0);
-        assert_string_equal(record->error_code, "");
+        assert_string_equal(record->error_code, "cancelled");
+        assert_string_equal(record->error_message.bytes, "cancelled while it waited");
+        assert_false(record->error_retryable);
         record_free(record);
         // Again: it is cancelled already.
         assert_int_equal(one(fixture, STORE_CANCEL, ids[i], &after), 0);
@@ -195,6 +197,7 @@ static void a_cancel_of_one_in_flight_is_recorded_and_wins(void **state)
             record = get(fixture, id, NULL);
             assert_int_equal(record->state, TASK_CANCELLED);
             assert_null(record->result.bytes);
+            assert_string_equal(record->error_code, ends[i] == TASK_CANCELLED ? "" : "cancelled");
             record_free(record);
         }
     check_counts(fixture);

@@ -150,7 +150,7 @@ static void a_recorded_cancel_wins_over_the_interruption(void **state)
     struct store_recovery recovery = die_and_recover(fixture);
     assert_int_equal(recovery.cancelled, 2);
     for (int i = 0; i < 2; i++)
-        check_task(fixture, ids[i], TASK_CANCELLED, 1, "");
+        check_task(fixture, ids[i], TASK_CANCELLED, 1, "cancelled");
     check_counts(fixture);
 }
 
