@@ -1,6 +1,8 @@
 #!/bin/bash
 # The manual pages: sound for mandoc, and complete: what the programs say of themselves stands in them.
 set -u
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
 failed=0
 passed=0
 
@@ -25,60 +27,76 @@ is_sound() {
     [ -z "$faults" ] || ! echo "$faults"
 }
 
-shown() {
-    mandoc -T utf8 "$1" | col -b | tr '\n\t' '  ' | sed 's/‐/-/g; s/−/-/g'
+# same WHAT: the words of the files program and page are the same; else says which of the two lacks one.
+same() {
+    diff --old-line-format='the page lacks %L' --new-line-format='the page alone has %L' --unchanged-line-format='' \
+        <(sort -u "$folder/program") <(sort -u "$folder/page") && [ -s "$folder/page" ] || ! echo "$1"
 }
 
-# has PAGE WORD…
-has() {
-    local text word missing=0
-    text=$(shown "$1")
-    shift
-    for word in "$@"; do
-        case $text in *"$word"*) ;; *)
-            echo "there is no $word"
-            missing=1
-            ;;
-        esac
-    done
-    return $missing
+# The options of a page's source: lines as `.It Fl c , Fl Fl config Ar file`.
+page_options() {
+    sed -n '/^\.It Fl/p' | sed -E 's/Fl Fl ([a-z-]+)/--\1/g; s/Fl ([a-zA-Z])( |$)/-\1\2/g' | grep -oE -- '(^| )--?[a-zA-Z][a-z-]*' | tr -d ' '
 }
 
-options_of() {
-    grep -oE '(^|[ ,|[])--?[a-z][a-z-]*' | tr -d ' ,|[' | sort -u
+# Of the help, where they begin a line: `  -c, --config FILE   what it does`.
+help_options() {
+    grep -E '^ +-' | sed -E 's/^ +//; s/  .*//; s/, / /g' | grep -oE -- '(^| )--?[a-zA-Z][a-z-]*' | tr -d ' '
 }
 
 daemon_options() {
-    # shellcheck disable=SC2046 # a list of words
-    has "$RUNNEL_MAN/runneld.8" $("$RUNNELD" --help | sed -n '/^usage/,/^signals/p' | options_of)
+    "$RUNNELD" --help | sed '/^signals/,$d; /^usage/,/^$/d' | help_options >"$folder/program"
+    page_options <"$RUNNEL_MAN/runneld.8" >"$folder/page"
+    same runneld.8
+}
+
+# The usage has every option that is explained, and no other, but for the other spellings and what only tells something.
+daemon_usage() {
+    { echo --config && echo --version && echo --help && echo -h && "$RUNNELD" --help | sed -n '/^usage/,/^$/p' | grep -oE -- '--?[a-zA-Z][a-z-]*'; } >"$folder/program"
+    page_options <"$RUNNEL_MAN/runneld.8" >"$folder/page"
+    same 'usage of runneld'
 }
 
 client_commands() {
-    # shellcheck disable=SC2046
-    has "$RUNNEL_MAN/runnel.1" $("$RUNNEL" complete commands | cut -d: -f1)
+    "$RUNNEL" complete commands | cut -d: -f1 >"$folder/program"
+    sed -n 's/^\.It Ic \([a-z-]*\).*/\1/p' "$RUNNEL_MAN/runnel.1" >"$folder/page"
+    same runnel.1
 }
 
 client_options() {
     local command
     for command in $("$RUNNEL" complete commands | cut -d: -f1); do
-        # shellcheck disable=SC2046
-        has "$RUNNEL_MAN/runnel.1" $("$RUNNEL" help "$command" | sed -n '/^options/,/^example/p' | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+') ||
-            return 1
+        "$RUNNEL" help "$command" | sed '/^example/,$d' | help_options >"$folder/program"
+        {
+            sed -n "/^\.It Ic $command\( \|\$\)/,/^Example:/p" "$RUNNEL_MAN/runnel.1"
+            sed -n '/^\.Ss Options of every command/,/^\.El/p' "$RUNNEL_MAN/runnel.1"
+        } | page_options >"$folder/page"
+        same "runnel $command" || return 1
     done
 }
 
+# The sample configuration has every setting, set or behind a comment sign: another test compares it with the table. The path in it is a command's.
 settings() {
-    # shellcheck disable=SC2046
-    has "$RUNNEL_MAN/runneld.conf.5" $("$RUNNELD" -T -c "$RUNNEL_CONFIG" | sed -n 's/^ *\([a-z_]*\) = .*/\1/p' | sort -u)
+    { "$RUNNELD" -T -c "$RUNNEL_CONFIG" && cat "$RUNNEL_CONFIG"; } | grep -oE '\b[a-z_]+ = ' | tr -d ' =' | grep -vx path >"$folder/program"
+    sed -n 's/^\.It Ic \([a-z_]*\)$/\1/p' "$RUNNEL_MAN/runneld.conf.5" >"$folder/page"
+    same runneld.conf.5
+}
+
+# The codes of the section are those that the help tells.
+daemon_exits() {
+    "$RUNNELD" --help | sed -n '/^exit:/,/^$/p' | grep -oE '\b[0-9]+ ' | tr -d ' ' >"$folder/program"
+    sed -n '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It \([0-9]*\)$/\1/p' "$RUNNEL_MAN/runneld.8" >"$folder/page"
+    same 'exit status'
 }
 
 for page in runnel.1 runneld.8 runneld.conf.5; do
     check "${page}_is_sound" is_sound "$RUNNEL_MAN/$page"
 done
-check every_option_of_the_daemon_is_there daemon_options
-check every_command_of_the_client_is_there client_commands
-check every_option_of_the_client_is_there client_options
-check every_setting_is_there settings
+check the_options_of_the_daemon_are_those_of_its_help daemon_options
+check the_usage_of_the_daemon_has_every_option daemon_usage
+check the_exit_codes_of_the_daemon_are_those_of_its_help daemon_exits
+check the_commands_of_the_client_are_those_that_it_has client_commands
+check the_options_of_each_command_are_those_of_its_help client_options
+check the_settings_are_those_that_there_are settings
 
 echo "[  PASSED  ] $passed test(s)."
 [ $failed -eq 0 ] || echo "[  FAILED  ] $failed test(s)."
