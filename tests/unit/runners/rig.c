@@ -158,6 +158,24 @@ void rig_cancel(struct rig *rig, const char *line)
     rn_context_cancel(rig->ctx, 0);
 }
 
+int rig_open_fifo(const struct rig *rig)
+{
+    int fd = open(rig->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void rig_read_to_the_end(int fd)
+{
+    char byte = 0;
+
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    while (read(fd, &byte, 1) > 0)
+        continue;
+    (void)close(fd);
+}
+
 void rig_assert_succeeded(const struct rig *rig, const char *result)
 {
     if (!rig->outcome.succeeded)

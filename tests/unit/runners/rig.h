@@ -47,6 +47,11 @@ void rig_run_until_ready(struct rig *rig, const char *args, rig_ready_fn *ready_
 /** Cancels the context. */
 void rig_cancel(struct rig *rig, const char *line);
 
+/** Opens the fifo for reading, before the command starts. */
+int rig_open_fifo(const struct rig *rig);
+/** Waits until nobody holds the fifo open for writing: reads to its end, and closes it. */
+void rig_read_to_the_end(int fd);
+
 void rig_assert_succeeded(const struct rig *rig, const char *result);
 void rig_assert_failed(const struct rig *rig, const char *code);
 /** Asserts that text contains part, showing both if not. */
