@@ -1,166 +1,18 @@
-/* Services: workers, their tasks, growing, shrinking, and every way to stop. */
+/* Services: workers, their tasks, and every way to stop. Growing and shrinking:
+ * test_service_resize.c. */
 #include <runnel/service.h>
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <runnel/chan.h>
 #include <runnel/group.h>
-#include <runnel/sync.h>
 
 #include "fault.h"
-#include "unit.h"
-
-enum {
-    TASKS_MAX = 20000,
-    WORKERS_MAX = 64,
-};
-
-/* What has become of each task, and who is at work. */
-static struct {
-    _Atomic int ran[TASKS_MAX];
-    _Atomic int dropped[TASKS_MAX];
-    _Atomic int cause[TASKS_MAX]; // of its context, when it ended
-    _Atomic int inside;           // run_fn
-    _Atomic int most_inside;
-    _Atomic bool busy[WORKERS_MAX];
-    _Atomic int faults; // two workers with one number, a number out of range
-    _Atomic bool gate;  // tasks of `stay` return
-    char thread_names[WORKERS_MAX][16];
-} seen;
-
-static int set_up(void **state)
-{
-    (void)state;
-    memset(&seen, 0, sizeof(seen));
-    return 0;
-}
-
-static char tasks[TASKS_MAX]; // a task is the address of its place
-
-static void *task_of(int number)
-{
-    return &tasks[number];
-}
-
-static int number_of(void *task)
-{
-    return (int)((char *)task - tasks);
-}
-
-static void enter(unsigned worker)
-{
-    if (worker == 0 || worker >= WORKERS_MAX || atomic_exchange(&seen.busy[worker], true))
-        atomic_fetch_add(&seen.faults, 1);
-
-    // Last: who waits until so many are inside then sees the rest.
-    int now = atomic_fetch_add(&seen.inside, 1) + 1;
-    int most = atomic_load(&seen.most_inside);
-    while (now > most && !atomic_compare_exchange_weak(&seen.most_inside, &most, now))
-        continue;
-}
-
-static void leave(unsigned worker, void *task)
-{
-    atomic_store(&seen.busy[worker % WORKERS_MAX], false);
-    atomic_fetch_sub(&seen.inside, 1);
-    atomic_fetch_add(&seen.ran[number_of(task)], 1);
-}
-
-static int run(rn_context *ctx, void *arg, unsigned worker, void *task)
-{
-    (void)ctx;
-    (void)arg;
-    enter(worker);
-    leave(worker, task);
-    return 0;
-}
-
-/* Runs until the gate opens or its context ends. */
-static int stay(rn_context *ctx, void *arg, unsigned worker, void *task)
-{
-    (void)arg;
-    enter(worker);
-    while (!atomic_load(&seen.gate) && rn_context_err(ctx) == 0)
-        (void)sched_yield();
-    atomic_store(&seen.cause[number_of(task)], rn_context_cause(ctx));
-    leave(worker, task);
-    return 0;
-}
-
-/* Runs until the gate opens, whatever its context says. */
-static int be_stubborn(rn_context *ctx, void *arg, unsigned worker, void *task)
-{
-    (void)ctx;
-    (void)arg;
-    enter(worker);
-    while (!atomic_load(&seen.gate))
-        (void)sched_yield();
-    leave(worker, task);
-    return 0;
-}
-
-static int note_name(rn_context *ctx, void *arg, unsigned worker, void *task)
-{
-    (void)ctx;
-    (void)arg;
-    enter(worker);
-    (void)pthread_getname_np(pthread_self(), seen.thread_names[worker], 16);
-    leave(worker, task);
-    return 0;
-}
-
-static void drop(void *arg, void *task)
-{
-    (void)arg;
-    atomic_fetch_add(&seen.dropped[number_of(task)], 1);
-}
-
-static rn_service *new_service(const struct rn_service_options *options)
-{
-    rn_service *service = NULL;
-    assert_int_equal(rn_service_new(NULL, options, &service), 0);
-    return service;
-}
-
-static rn_service *start_service(const struct rn_service_options *options)
-{
-    rn_service *service = new_service(options);
-    assert_int_equal(rn_service_start(service), 0);
-    return service;
-}
-
-static void submit(rn_service *service, int number)
-{
-    assert_int_equal(rn_service_submit(NULL, service, task_of(number)), 0);
-}
-
-static void wait_until_running(rn_service *service, unsigned count)
-{
-    while (rn_service_running(service) != count || atomic_load(&seen.inside) != (int)count)
-        (void)sched_yield();
-}
-
-static int count_of(_Atomic int *of_tasks, int count_of_tasks)
-{
-    int count = 0;
-    for (int i = 0; i < count_of_tasks; i++)
-        count += atomic_load(&of_tasks[i]);
-    return count;
-}
-
-static void assert_each_once(int count)
-{
-    for (int i = 0; i < count; i++)
-        assert_int_equal(atomic_load(&seen.ran[i]) + atomic_load(&seen.dropped[i]), 1);
-    assert_int_equal(atomic_load(&seen.faults), 0);
-}
+#include "service_workers.h"
 
 // ---- Own channel
 
@@ -388,162 +240,6 @@ static void without_workers_what_is_queued_is_dropped(void **state)
     rn_service_free(service);
 }
 
-// ---- Resizing
-
-static void workers_have_the_lowest_numbers_and_names_with_them(void **state)
-{
-    (void)state;
-    rn_service *service = start_service(&(struct rn_service_options){
-        .name = "a-very-long-name", .workers = 12, .run_fn = note_name});
-    for (int i = 0; i < 2000; i++)
-        submit(service, i);
-    assert_int_equal(rn_service_shutdown(service, RN_MINUTE), 0);
-    assert_int_equal(atomic_load(&seen.faults), 0);
-
-    for (unsigned worker = 1; worker < WORKERS_MAX; worker++) {
-        char expected[32];
-        (void)snprintf(expected, sizeof(expected), "%.*s-%u", worker < 10 ? 13 : 12,
-                       "a-very-long-name", worker);
-        if (worker > 12)
-            expected[0] = '\0';
-        // Not every worker need have got a task.
-        if (seen.thread_names[worker][0] != '\0')
-            assert_string_equal(seen.thread_names[worker], expected);
-    }
-    rn_service_free(service);
-}
-
-static void growing_adds_workers(void **state)
-{
-    (void)state;
-    rn_service *service = start_service(&(struct rn_service_options){.backlog = 8, .run_fn = stay});
-    for (int i = 0; i < 5; i++)
-        submit(service, i);
-    assert_int_equal(rn_service_resize(service, 2), 0);
-    wait_until_running(service, 2);
-    assert_int_equal(rn_service_resize(service, 5), 0);
-    assert_int_equal(rn_service_workers(service), 5);
-    wait_until_running(service, 5);
-    assert_int_equal(rn_service_resize(service, 5), 0);
-    assert_true(atomic_load(&seen.busy[1]) && atomic_load(&seen.busy[5]));
-
-    assert_int_equal(rn_service_shutdown(service, 0), 0);
-    assert_int_equal(atomic_load(&seen.faults), 0);
-    rn_service_free(service);
-}
-
-static void a_size_given_before_the_start_is_that_of_the_start(void **state)
-{
-    (void)state;
-    rn_service *service =
-        new_service(&(struct rn_service_options){.workers = 1, .backlog = 8, .run_fn = stay});
-    assert_int_equal(rn_service_resize(service, 3), 0);
-    assert_int_equal(rn_service_workers(service), 3);
-    for (int i = 0; i < 4; i++)
-        submit(service, i);
-    assert_int_equal(rn_service_running(service), 0);
-    assert_int_equal(rn_service_start(service), 0);
-    wait_until_running(service, 3);
-    assert_int_equal(rn_service_shutdown(service, 0), 0);
-    rn_service_free(service);
-}
-
-static void idle_workers_leave_at_once(void **state)
-{
-    (void)state;
-    rn_service *service =
-        start_service(&(struct rn_service_options){.workers = 8, .backlog = 8, .run_fn = stay});
-    assert_int_equal(rn_service_resize(service, 0), 0);
-    assert_int_equal(rn_service_workers(service), 0);
-    assert_int_equal(rn_service_wait(NULL, service, RN_NEVER), 0);
-
-    submit(service, 0);
-    assert_int_equal(rn_service_resize(service, 1), 0);
-    wait_until_running(service, 1);
-    assert_true(atomic_load(&seen.busy[1]));
-    assert_int_equal(rn_service_shutdown(service, 0), 0);
-    rn_service_free(service);
-}
-
-static int count_threads(void)
-{
-    DIR *folder = opendir("/proc/self/task");
-    int count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    assert_int_equal(closedir(folder), 0);
-    return count;
-}
-
-static void the_idle_leave_before_the_busy(void **state)
-{
-    (void)state;
-    rn_service *service =
-        start_service(&(struct rn_service_options){.workers = 3, .backlog = 8, .run_fn = stay});
-    submit(service, 0);
-    wait_until_running(service, 1);
-
-    int threads = count_threads();
-    assert_int_equal(rn_service_resize(service, 1), 0);
-    // One that is just about to wait may get a task before it sees that it is to leave.
-    while (count_threads() > threads - 2)
-        (void)sched_yield();
-    submit(service, 1);
-    submit(service, 2);
-
-    // Only the busy one is left, and it goes on with them one by one.
-    atomic_store(&seen.gate, true);
-    assert_int_equal(rn_service_shutdown(service, RN_MINUTE), 0);
-    assert_int_equal(count_of(seen.ran, 3), 3);
-    assert_int_equal(atomic_load(&seen.most_inside), 1);
-    rn_service_free(service);
-}
-
-static void busy_workers_leave_after_their_task_or_stay_if_wanted_again(void **state)
-{
-    (void)state;
-    rn_service *service =
-        start_service(&(struct rn_service_options){.workers = 4, .backlog = 64, .run_fn = stay});
-    for (int i = 0; i < 4; i++)
-        submit(service, i);
-    wait_until_running(service, 4);
-
-    assert_int_equal(rn_service_resize(service, 1), 0);
-    assert_int_equal(rn_service_running(service), 4);
-    assert_int_equal(rn_service_resize(service, 4), 0);
-    assert_int_equal(rn_service_resize(service, 2), 0);
-    assert_int_equal(rn_service_resize(service, 4), 0);
-    for (int i = 4; i < 40; i++)
-        submit(service, i);
-    atomic_store(&seen.gate, true);
-    assert_int_equal(rn_service_shutdown(service, RN_MINUTE), 0);
-
-    assert_int_equal(count_of(seen.ran, 40), 40);
-    assert_in_range(atomic_load(&seen.most_inside), 4, 4);
-    assert_int_equal(atomic_load(&seen.faults), 0);
-    rn_service_free(service);
-}
-
-static void leaving_workers_are_joined_by_the_next_change(void **state)
-{
-    (void)state;
-    rn_service *service =
-        start_service(&(struct rn_service_options){.workers = 2, .backlog = 4, .run_fn = stay});
-    submit(service, 0);
-    submit(service, 1);
-    wait_until_running(service, 2);
-    assert_int_equal(rn_service_resize(service, 0), 0);
-    atomic_store(&seen.gate, true);
-    assert_int_equal(rn_service_wait(NULL, service, RN_NEVER), 0);
-    assert_int_equal(rn_service_resize(service, 3), 0);
-    submit(service, 2);
-    assert_int_equal(rn_service_shutdown(service, RN_MINUTE), 0);
-    assert_int_equal(count_of(seen.ran, 3), 3);
-    rn_service_free(service);
-}
-
 // ---- next_fn
 
 struct source {
@@ -656,65 +352,6 @@ static void workers_that_wait_for_a_task_grow_and_shrink(void **state)
     rn_chan_free(source.chan);
 }
 
-/* A task ends when its own byte is set. */
-static _Atomic bool may_end[TASKS_MAX];
-static _Atomic unsigned ran_on[TASKS_MAX];
-
-static int stay_until_told(rn_context *ctx, void *arg, unsigned worker, void *task)
-{
-    (void)ctx;
-    (void)arg;
-    enter(worker);
-    atomic_store(&ran_on[number_of(task)], worker);
-    while (!atomic_load(&may_end[number_of(task)]))
-        (void)sched_yield();
-    leave(worker, task);
-    return 0;
-}
-
-static int task_on(unsigned worker, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (atomic_load(&ran_on[i]) == worker)
-            return i;
-    }
-    fail_msg("no task runs on worker %u", worker);
-    return -1;
-}
-
-static void of_busy_workers_those_leave_that_are_done_first(void **state)
-{
-    (void)state;
-    memset(may_end, 0, sizeof(may_end));
-    rn_service *service = start_service(
-        &(struct rn_service_options){.workers = 3, .backlog = 8, .run_fn = stay_until_told});
-    for (int i = 0; i < 5; i++)
-        submit(service, i);
-    wait_until_running(service, 3);
-    while (atomic_load(&seen.inside) < 3)
-        (void)sched_yield();
-    assert_int_equal(rn_service_resize(service, 1), 0);
-    int last = task_on(3, 3); // a shrink sends the highest numbers away
-
-    // Two end: no other task may start, since the third still runs.
-    atomic_store(&may_end[task_on(1, 3)], true);
-    atomic_store(&may_end[task_on(2, 3)], true);
-    while (atomic_load(&seen.inside) > 1)
-        (void)sched_yield();
-    atomic_store(&may_end[last], true);
-    atomic_store(&may_end[3], true);
-    atomic_store(&may_end[4], true);
-    while (count_of(seen.ran, 5) < 5)
-        (void)sched_yield();
-
-    assert_int_equal(atomic_load(&ran_on[3]), 3);
-    assert_int_equal(atomic_load(&ran_on[4]), 3);
-    assert_int_equal(atomic_load(&seen.most_inside), 3);
-    rn_service_close(service);
-    assert_int_equal(rn_service_wait(NULL, service, RN_NEVER), 0);
-    rn_service_free(service);
-}
-
 // ---- Failures
 
 static void new_survives_every_failed_allocation(void **state)
@@ -787,35 +424,6 @@ static void a_failed_start_may_be_freed(void **state)
         assert_true(fault_reached());
         rn_service_free(service);
     }
-}
-
-static void a_failed_growth_changes_nothing(void **state)
-{
-    (void)state;
-    rn_service *service =
-        start_service(&(struct rn_service_options){.workers = 4, .backlog = 64, .run_fn = stay});
-    for (int i = 0; i < 40; i++)
-        submit(service, i);
-    wait_until_running(service, 4);
-    // Two are on the way out: a growth to 6 takes them back and starts two more.
-    assert_int_equal(rn_service_resize(service, 2), 0);
-
-    for (int nth = 1; nth <= 2; nth++) {
-        fault_fail_pthread_create(nth);
-        assert_int_equal(rn_service_resize(service, 6), -EAGAIN);
-        assert_true(fault_reached());
-        assert_int_equal(rn_service_workers(service), 2);
-    }
-    fault_fail_malloc(1);
-    assert_int_equal(rn_service_resize(service, 6), -ENOMEM);
-    assert_true(fault_reached());
-    atomic_store(&seen.gate, true);
-    assert_int_equal(rn_service_shutdown(service, RN_MINUTE), 0);
-
-    assert_int_equal(count_of(seen.ran, 40), 40);
-    assert_in_range(atomic_load(&seen.most_inside), 4, 4);
-    assert_int_equal(atomic_load(&seen.faults), 0);
-    rn_service_free(service);
 }
 
 // ---- Everything at once
@@ -905,8 +513,6 @@ static void each_accepted_task_is_run_or_dropped_once_in_a_storm(void **state)
         run_storm(round);
 }
 
-#define TEST(fn) cmocka_unit_test_setup(fn, set_up)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -920,22 +526,13 @@ int main(void)
         TEST(several_may_shut_down_at_once),
         TEST(a_stuck_worker_blocks_only_who_waits_for_ever),
         TEST(without_workers_what_is_queued_is_dropped),
-        TEST(workers_have_the_lowest_numbers_and_names_with_them),
-        TEST(growing_adds_workers),
-        TEST(a_size_given_before_the_start_is_that_of_the_start),
-        TEST(idle_workers_leave_at_once),
-        TEST(the_idle_leave_before_the_busy),
-        TEST(busy_workers_leave_after_their_task_or_stay_if_wanted_again),
-        TEST(leaving_workers_are_joined_by_the_next_change),
         TEST(tasks_come_from_next_fn),
         TEST(closing_leaves_what_next_fn_still_has),
         TEST(a_next_fn_that_never_waits_keeps_no_worker),
         TEST(workers_that_wait_for_a_task_grow_and_shrink),
-        TEST(of_busy_workers_those_leave_that_are_done_first),
         TEST(new_survives_every_failed_allocation),
         TEST(start_is_all_or_none),
         TEST(a_failed_start_may_be_freed),
-        TEST(a_failed_growth_changes_nothing),
         TEST(each_accepted_task_is_run_or_dropped_once_in_a_storm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
