@@ -85,3 +85,37 @@ void loaded_print(const struct loaded *loaded)
         fprintf(stderr, "  %s:%u: %s\n", loaded->faults[i].file, loaded->faults[i].line,
                 loaded->faults[i].text);
 }
+
+const char files_full_kind[] =
+    "queue: { mail: { workers = 2; }; };\n"
+    "kind: {\n"
+    "  full: {\n"
+    "    command = [\"/bin/echo\", \"--in={path}\", \"--\", \"{text}\", \"\", \"a \\\"b\\\" "
+    "\\\\c\"];\n"
+    "    queue = \"mail\"; timeout = \"1m30s\"; max_attempts = 5;\n"
+    "    backoff = { base = \"1s\"; max = \"2s\"; };\n"
+    "    if_interrupted = \"fail\"; max_interruptions = 0; kill_grace = \"2s\";\n"
+    "    stdin = \"{body}\"; output = \"json\"; max_output = \"1KiB\"; directory = \"/\";\n"
+    "    pass_env = [\"TZ\", \"HOME\"];\n"
+    "    env = { A = \"1\"; B = \"x=y z\"; };\n"
+    "    retry_exit = [2, 3];\n"
+    "    accept = { path = \"/srv/.*|/tmp/[a-z]+\"; body = \"x*\"; };\n"
+    "  };\n"
+    "};\n";
+
+struct loaded files_load_right(const char *text)
+{
+    struct loaded loaded = files_load_text(text);
+    if (loaded.result != 0 || loaded.fault_count != 0) {
+        loaded_print(&loaded);
+        fail_msg("expected no fault in:\n%s", text);
+    }
+    return loaded;
+}
+
+int files_tear_down(void **state)
+{
+    (void)state;
+    files_remove();
+    return 0;
+}

@@ -31,4 +31,11 @@ void loaded_fini(struct loaded *loaded);
 /** For messages: all faults, on standard error. */
 void loaded_print(const struct loaded *loaded);
 
+/** The same of a text without a fault: with one the test fails. */
+struct loaded files_load_right(const char *text);
+/** A configuration whose kind has every setting that kinds have. */
+extern const char files_full_kind[];
+/** cmocka's tear-down function: files_remove(). */
+int files_tear_down(void **state);
+
 #endif

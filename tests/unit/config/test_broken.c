@@ -476,13 +476,6 @@ static void overrides_that_are_wrong_are_told(void **state)
     }
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    files_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,5 +491,5 @@ int main(void)
         cmocka_unit_test(truncated_file_is_refused),
         cmocka_unit_test(overrides_that_are_wrong_are_told),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }

@@ -1,5 +1,5 @@
 /* Configurations that are right: defaults, values of every type, what follows from other values,
- * and what is printed. */
+ * and what is printed. Kinds: test_kind.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,20 +14,10 @@
 #include "files.h"
 #include "unit.h"
 
-static struct loaded load_right(const char *text)
-{
-    struct loaded loaded = files_load_text(text);
-    if (loaded.result != 0 || loaded.fault_count != 0) {
-        loaded_print(&loaded);
-        fail_msg("expected no fault in:\n%s", text);
-    }
-    return loaded;
-}
-
 static void empty_file_has_all_defaults(void **state)
 {
     (void)state;
-    struct loaded loaded = load_right("");
+    struct loaded loaded = files_load_right("");
     const struct config *config = loaded.config;
 
     assert_string_equal(config->listeners[0].text, "127.0.0.1:7733");
@@ -55,21 +45,21 @@ static void empty_file_has_all_defaults(void **state)
 static void every_setting_of_the_top_is_taken(void **state)
 {
     (void)state;
-    struct loaded loaded = load_right("listen = \"[::1]:0\";\n"
-                                      "store = \"/srv/tasks.db\";\n"
-                                      "drain_timeout = 20;\n"
-                                      "kill_grace = 1.5;\n"
-                                      "max_connections = 1000;\n"
-                                      "max_waiting = 0;\n"
-                                      "max_backlog = 1000000000L;\n"
-                                      "max_request_memory = \"1GiB\";\n"
-                                      "keep_succeeded = \"90m\";\n"
-                                      "keep_failed = \"1d12h\";\n"
-                                      "keep_cancelled = \"0s\";\n"
-                                      "keep_count = 0x10;\n"
-                                      "log_level = \"debug\";\n"
-                                      "log_format = \"json\";\n"
-                                      "access_log = true;\n");
+    struct loaded loaded = files_load_right("listen = \"[::1]:0\";\n"
+                                            "store = \"/srv/tasks.db\";\n"
+                                            "drain_timeout = 20;\n"
+                                            "kill_grace = 1.5;\n"
+                                            "max_connections = 1000;\n"
+                                            "max_waiting = 0;\n"
+                                            "max_backlog = 1000000000L;\n"
+                                            "max_request_memory = \"1GiB\";\n"
+                                            "keep_succeeded = \"90m\";\n"
+                                            "keep_failed = \"1d12h\";\n"
+                                            "keep_cancelled = \"0s\";\n"
+                                            "keep_count = 0x10;\n"
+                                            "log_level = \"debug\";\n"
+                                            "log_format = \"json\";\n"
+                                            "access_log = true;\n");
     const struct config *config = loaded.config;
 
     assert_string_equal(config->listeners[0].text, "[::1]:0");
@@ -95,7 +85,7 @@ static void every_setting_of_the_top_is_taken(void **state)
 static void localhost_is_listened_on_by_number(void **state)
 {
     (void)state;
-    struct loaded loaded = load_right("listen = \"localhost:65535\";\n");
+    struct loaded loaded = files_load_right("listen = \"localhost:65535\";\n");
 
     assert_string_equal(loaded.config->listeners[0].text, "localhost:65535");
     assert_string_equal(loaded.config->listeners[0].host, "127.0.0.1");
@@ -136,7 +126,7 @@ static void relative_store_lies_below_the_state_directory(void **state)
 {
     (void)state;
     assert_int_equal(setenv("STATE_DIRECTORY", "/var/lib/runnel:/var/lib/other", 1), 0);
-    struct loaded loaded = load_right("store = \"tasks.db\";\n");
+    struct loaded loaded = files_load_right("store = \"tasks.db\";\n");
     assert_int_equal(unsetenv("STATE_DIRECTORY"), 0);
 
     assert_string_equal(loaded.config->store, "/var/lib/runnel/tasks.db");
@@ -151,7 +141,7 @@ static void relative_store_lies_beside_the_file(void **state)
     assert_non_null(realpath(files_folder(), resolved));
     snprintf(expected, sizeof(expected), "%s/runnel.db", resolved);
 
-    struct loaded loaded = load_right("");
+    struct loaded loaded = files_load_right("");
     assert_string_equal(loaded.config->store, expected);
     loaded_fini(&loaded);
 
@@ -171,10 +161,11 @@ static void relative_store_lies_beside_the_file(void **state)
 static void queues_have_defaults_and_keep_the_files_order(void **state)
 {
     (void)state;
-    struct loaded loaded = load_right("queue: {\n"
-                                      "  zebra: { };\n"
-                                      "  blog: { workers = 3; rate = \"90/m\"; burst = 5; };\n"
-                                      "};\n");
+    struct loaded loaded =
+        files_load_right("queue: {\n"
+                         "  zebra: { };\n"
+                         "  blog: { workers = 3; rate = \"90/m\"; burst = 5; };\n"
+                         "};\n");
     const struct config_queue *queues = loaded.config->queues;
 
     assert_int_equal(loaded.config->queue_count, 2);
@@ -199,326 +190,8 @@ static void all_workers_there_may_be_are_allowed(void **state)
 {
     (void)state;
     struct loaded loaded =
-        load_right("queue: { a: { workers = 1000; }; b: { workers = 24; }; };\n");
+        files_load_right("queue: { a: { workers = 1000; }; b: { workers = 24; }; };\n");
     assert_int_equal(loaded.config->queues[1].workers, 24);
-    loaded_fini(&loaded);
-}
-
-static void built_in_has_three_attempts_and_is_retried_when_interrupted(void **state)
-{
-    (void)state;
-    struct loaded loaded =
-        load_right("kind: { a: { builtin = \"echo\"; }; };\nqueue: { default: { }; };\n");
-    const struct config_kind *kind = config_kind_find(loaded.config, "a");
-
-    assert_non_null(kind);
-    assert_int_equal(kind->runs, CONFIG_RUNS_BUILTIN);
-    assert_string_equal(kind->builtin, "echo");
-    assert_int_equal(kind->line, 1);
-    assert_null(kind->queue);
-    assert_int_equal(kind->timeout, RN_HOUR);
-    assert_int_equal(kind->max_attempts, 3);
-    assert_int_equal(kind->backoff_base, 5 * RN_SECOND);
-    assert_int_equal(kind->backoff_max, RN_HOUR);
-    assert_true(kind->retry_if_interrupted);
-    assert_int_equal(kind->max_interruptions, 3);
-    assert_int_equal(kind->kill_grace, 10 * RN_SECOND);
-    loaded_fini(&loaded);
-}
-
-static void command_has_one_attempt_and_fails_when_interrupted(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right("kill_grace = \"3s\"; queue: { default: { }; }; kind: { a: { "
-                                      "command = [\"/bin/true\"]; }; };\n");
-    const struct config_kind *kind = config_kind_find(loaded.config, "a");
-
-    assert_int_equal(kind->runs, CONFIG_RUNS_COMMAND);
-    assert_int_equal(kind->command_count, 1);
-    assert_string_equal(kind->command[0], "/bin/true");
-    assert_null(kind->command[1]);
-    assert_int_equal(kind->max_attempts, 1);
-    assert_false(kind->retry_if_interrupted);
-    assert_int_equal(kind->kill_grace, 3 * RN_SECOND);
-    assert_int_equal(kind->stdin_from, CONFIG_STDIN_ARGS);
-    assert_int_equal(kind->output, CONFIG_OUTPUT_TEXT);
-    assert_int_equal(kind->max_output, 64 << 10);
-    assert_null(kind->directory);
-    assert_null(kind->pass_env);
-    assert_null(kind->env);
-    assert_false(kind->retry_exit_set);
-    assert_int_equal(kind->accept_count, 0);
-    loaded_fini(&loaded);
-}
-
-static void interruption_follows_attempts_alone(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *settings;
-        bool is_retried;
-    } rows[] = {
-        {"command = [\"/bin/true\"];", false},
-        {"command = [\"/bin/true\"]; max_attempts = 2;", true},
-        {"builtin = \"echo\"; max_attempts = 1;", false},
-        {"builtin = \"echo\"; if_interrupted = \"fail\";", false},
-        {"command = [\"/bin/true\"]; if_interrupted = \"retry\";", true},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[256];
-        snprintf(text, sizeof(text), "queue: { default: {}; }; kind: { a: { %s }; };",
-                 rows[i].settings);
-        struct loaded loaded = load_right(text);
-        assert_int_equal(loaded.config->kinds[0].retry_if_interrupted, rows[i].is_retried);
-        loaded_fini(&loaded);
-    }
-}
-
-static const char full_kind[] =
-    "queue: { mail: { workers = 2; }; };\n"
-    "kind: {\n"
-    "  full: {\n"
-    "    command = [\"/bin/echo\", \"--in={path}\", \"--\", \"{text}\", \"\", \"a \\\"b\\\" "
-    "\\\\c\"];\n"
-    "    queue = \"mail\"; timeout = \"1m30s\"; max_attempts = 5;\n"
-    "    backoff = { base = \"1s\"; max = \"2s\"; };\n"
-    "    if_interrupted = \"fail\"; max_interruptions = 0; kill_grace = \"2s\";\n"
-    "    stdin = \"{body}\"; output = \"json\"; max_output = \"1KiB\"; directory = \"/\";\n"
-    "    pass_env = [\"TZ\", \"HOME\"];\n"
-    "    env = { A = \"1\"; B = \"x=y z\"; };\n"
-    "    retry_exit = [2, 3];\n"
-    "    accept = { path = \"/srv/.*|/tmp/[a-z]+\"; body = \"x*\"; };\n"
-    "  };\n"
-    "};\n";
-
-static void every_setting_of_a_kind_is_taken(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right(full_kind);
-    const struct config_kind *kind = config_kind_find(loaded.config, "full");
-
-    assert_int_equal(kind->command_count, 6);
-    assert_string_equal(kind->command[1], "--in={path}");
-    assert_string_equal(kind->command[4], "");
-    assert_string_equal(kind->command[5], "a \"b\" \\c");
-    assert_string_equal(kind->queue, "mail");
-    assert_int_equal(kind->timeout, 90 * RN_SECOND);
-    assert_int_equal(kind->max_attempts, 5);
-    assert_int_equal(kind->backoff_base, RN_SECOND);
-    assert_int_equal(kind->backoff_max, 2 * RN_SECOND);
-    assert_false(kind->retry_if_interrupted);
-    assert_int_equal(kind->max_interruptions, 0);
-    assert_int_equal(kind->kill_grace, 2 * RN_SECOND);
-    assert_int_equal(kind->stdin_from, CONFIG_STDIN_PLACEHOLDER);
-    assert_string_equal(kind->stdin_name, "body");
-    assert_int_equal(kind->output, CONFIG_OUTPUT_JSON);
-    assert_int_equal(kind->max_output, 1024);
-    assert_string_equal(kind->directory, "/");
-    assert_string_equal(kind->pass_env[0], "TZ");
-    assert_string_equal(kind->pass_env[1], "HOME");
-    assert_null(kind->pass_env[2]);
-    assert_int_equal(kind->env_count, 2);
-    assert_string_equal(kind->env[0], "A=1");
-    assert_string_equal(kind->env[1], "B=x=y z");
-    assert_null(kind->env[2]);
-    assert_true(kind->retry_exit_set);
-    assert_int_equal(kind->retry_exit_count, 2);
-    assert_int_equal(kind->retry_exit[1], 3);
-    assert_int_equal(kind->accept_count, 2);
-    assert_string_equal(kind->accept[1].name, "body");
-    loaded_fini(&loaded);
-}
-
-static void empty_retry_exit_leaves_75_alone(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right(
-        "queue: { default: {}; }; kind: { a: { command = [\"/bin/true\"]; retry_exit = []; }; };");
-    assert_true(loaded.config->kinds[0].retry_exit_set);
-    assert_int_equal(loaded.config->kinds[0].retry_exit_count, 0);
-    loaded_fini(&loaded);
-}
-
-static void accepted_values_match_as_a_whole(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right(full_kind);
-    const regex_t *regex = &loaded.config->kinds[0].accept[0].regex;
-
-    assert_int_equal(regexec(regex, "/srv/x", 0, NULL, 0), 0);
-    assert_int_equal(regexec(regex, "/tmp/abc", 0, NULL, 0), 0);
-    assert_int_equal(regexec(regex, "/tmp/abc1", 0, NULL, 0), REG_NOMATCH);
-    assert_int_equal(regexec(regex, "x/srv/x", 0, NULL, 0), REG_NOMATCH);
-    assert_int_equal(regexec(regex, "/tmp/abc\n", 0, NULL, 0), REG_NOMATCH);
-    assert_int_equal(regexec(regex, "\n/tmp/abc", 0, NULL, 0), REG_NOMATCH);
-    loaded_fini(&loaded);
-}
-
-static void env_file_comes_after_the_block(void **state)
-{
-    (void)state;
-    char text[8192];
-    const char *path =
-        files_write("secrets.env", "# comment\n\nTOKEN=a=b # c\nEMPTY=\nLAST=x", 0640);
-    snprintf(text, sizeof(text),
-             "queue: { default: {}; }; kind: { a: { command = [\"/bin/true\"]; env = { A = \"1\"; "
-             "}; env_file = \"%s\"; }; };",
-             path);
-    struct loaded loaded = load_right(text);
-    const struct config_kind *kind = &loaded.config->kinds[0];
-
-    assert_int_equal(kind->env_count, 4);
-    assert_int_equal(kind->env_own, 1);
-    assert_string_equal(kind->env[0], "A=1");
-    assert_string_equal(kind->env[1], "TOKEN=a=b # c");
-    assert_string_equal(kind->env[2], "EMPTY=");
-    assert_string_equal(kind->env[3], "LAST=x");
-    assert_null(kind->env[4]);
-    loaded_fini(&loaded);
-}
-
-static void env_file_that_is_no_secret_or_no_list_is_refused(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *content;
-        unsigned mode;
-        const char *fragment;
-    } rows[] = {
-        {"A=1\n", 0644, "everybody can read or write it"},
-        {"A=1\n", 0602, "everybody can read or write it"},
-        {"A=1\nsecret\n", 0600, "line 2 is not NAME=value"},
-        {"A-B=1\n", 0600, "line 1 is not NAME=value"},
-        {"=1\n", 0600, "line 1 is not NAME=value"},
-        {"RUNNEL_TASK_ID=1\n", 0600, "line 1 is not NAME=value"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[8192];
-        const char *path = files_write("secrets.env", rows[i].content, rows[i].mode);
-        snprintf(text, sizeof(text),
-                 "queue: { default: {}; };\nkind: { a: { command = [\"/bin/true\"];\nenv_file = "
-                 "\"%s\"; }; };",
-                 path);
-        struct loaded loaded = files_load_text(text);
-        assert_int_equal(loaded.result, -EINVAL);
-        assert_int_equal(loaded.fault_count, 1);
-        assert_int_equal(loaded.faults[0].line, 3);
-        if (strstr(loaded.faults[0].text, rows[i].fragment) == NULL ||
-            strstr(loaded.faults[0].text, "secret\n") != NULL)
-            fail_msg("%s", loaded.faults[0].text);
-        loaded_fini(&loaded);
-    }
-}
-
-static void an_env_file_without_a_slash_is_a_credential_or_lies_beside_the_file(void **state)
-{
-    (void)state;
-    static const char text[] = "queue: { default: {}; };\nkind: { a: { command = "
-                               "[\"/bin/true\"]; env_file = \"secrets.env\"; }; };";
-    char folder[] = "/tmp/runnel-credentials-XXXXXX";
-    char path[64];
-
-    (void)files_write("secrets.env", "FROM=beside\n", 0600);
-    struct loaded loaded = files_load_text(text);
-    assert_int_equal(loaded.result, 0);
-    assert_string_equal(loaded.config->kinds[0].env[0], "FROM=beside");
-    loaded_fini(&loaded);
-
-    assert_non_null(mkdtemp(folder));
-    (void)snprintf(path, sizeof(path), "%s/secrets.env", folder);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    (void)fputs("FROM=systemd\n", file);
-    (void)fclose(file);
-    assert_int_equal(chmod(path, 0444), 0); // nobody else can enter the folder
-    (void)setenv("CREDENTIALS_DIRECTORY", folder, 1);
-    loaded = files_load_text(text);
-    (void)unsetenv("CREDENTIALS_DIRECTORY");
-    assert_int_equal(loaded.result, 0);
-    assert_string_equal(loaded.config->kinds[0].env[0], "FROM=systemd");
-    loaded_fini(&loaded);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(folder), 0);
-}
-
-static void programs_and_folders_are_looked_for_when_asked(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *settings;
-        const char *fragment; // NULL: right
-    } rows[] = {
-        {"command = [\"/bin/sh\"];", NULL},
-        {"command = [\"/nonexistent/program\"];", "/nonexistent/program: No such file"},
-        {"command = [\"/etc\"];", "/etc is no program"},
-        {"command = [\"/etc/passwd\"];", "/etc/passwd may not be run: Permission denied"},
-        {"command = [\"/bin/sh\"]; directory = \"/nonexistent\";",
-         "directory is no folder: \"/nonexistent\""},
-        {"command = [\"/bin/sh\"]; directory = \"/etc/passwd\";", "directory is no folder"},
-        {"command = [\"/bin/sh\"]; directory = \"/\";", NULL},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[512];
-        snprintf(text, sizeof(text), "queue: { default: {}; };\nkind: { a: { %s }; };\n",
-                 rows[i].settings);
-        struct loaded unasked = load_right(text);
-        loaded_fini(&unasked);
-        struct loaded loaded = files_load(files_write("test.conf", text, 0644), NULL, true);
-        assert_int_equal(loaded.result, rows[i].fragment == NULL ? 0 : -EINVAL);
-        assert_int_equal(loaded.fault_count, rows[i].fragment == NULL ? 0 : 1);
-        if (rows[i].fragment != NULL && strstr(loaded.faults[0].text, rows[i].fragment) == NULL)
-            fail_msg("%s", loaded.faults[0].text);
-        loaded_fini(&loaded);
-    }
-}
-
-static void braces_that_are_no_placeholder_are_warned_of(void **state)
-{
-    (void)state;
-    struct loaded loaded = files_load_text(
-        "queue: { default: {}; };\nkind: { a: { command = [\"/bin/echo\",\n\"x{path}\",\n\"${a}\", "
-        "\"{}\", \"{print $1}\"]; }; };");
-
-    assert_int_equal(loaded.result, 0);
-    assert_int_equal(loaded.fault_count, 1);
-    assert_int_equal(loaded.faults[0].line, 3);
-    assert_non_null(strstr(loaded.faults[0].text, "the braces are taken as they are"));
-    loaded_fini(&loaded);
-}
-
-static void stop_time_beyond_the_units_is_warned_of(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right("drain_timeout = \"34s\"; kill_grace = \"10s\";");
-    loaded_fini(&loaded);
-
-    loaded =
-        files_load_text("kill_grace = \"1s\";\ndrain_timeout = \"34s\";\nqueue: { default: {}; };\n"
-                        "kind: { a: { builtin = \"echo\"; kill_grace = \"11s\"; }; };");
-    assert_int_equal(loaded.result, 0);
-    assert_non_null(loaded.config);
-    assert_int_equal(loaded.fault_count, 1);
-    assert_int_equal(loaded.faults[0].line, 2);
-    assert_non_null(strstr(loaded.faults[0].text, "come to 46s"));
-    loaded_fini(&loaded);
-}
-
-static void kinds_are_found_by_name(void **state)
-{
-    (void)state;
-    struct loaded loaded = load_right(
-        "queue: { default: {}; }; kind: {\n"
-        "m: { builtin = \"echo\"; }; a: { builtin = \"echo\"; }; z-9: { builtin = \"echo\"; };\n"
-        "c_d: { builtin = \"echo\"; }; truest: { builtin = \"echo\"; }; };");
-
-    static const char *const names[] = {"m", "a", "z-9", "c_d", "truest"};
-    for (size_t i = 0; i < 5; i++) {
-        assert_ptr_equal(config_kind_find(loaded.config, names[i]), &loaded.config->kinds[i]);
-        assert_string_equal(loaded.config->kinds[i].name, names[i]);
-    }
-    assert_null(config_kind_find(loaded.config, ""));
-    assert_null(config_kind_find(loaded.config, "b"));
-    assert_null(config_kind_find(loaded.config, "zz"));
     loaded_fini(&loaded);
 }
 
@@ -529,7 +202,7 @@ static void included_files_are_read_once_each(void **state)
     files_write("kinds.conf", "kind: {\n@include \"one.conf\"\n};\n", 0644);
     files_write("one.conf", "  one: { builtin = \"echo\"; };\n", 0644);
     struct loaded loaded =
-        load_right("@include \"queues.conf\"\n  @include \"kinds.conf\"\nmax_waiting = 1;\n");
+        files_load_right("@include \"queues.conf\"\n  @include \"kinds.conf\"\nmax_waiting = 1;\n");
 
     assert_int_equal(loaded.config->queues[0].workers, 2);
     assert_non_null(config_kind_find(loaded.config, "one"));
@@ -553,15 +226,15 @@ static void what_is_printed_can_be_loaded_and_is_the_same(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", full_kind,
+        "", files_full_kind,
         "store = \"/tmp/ \\x01\\n\\\"\\\\ \xC3\xA4.db\"; queue: { default: { rate = \"2.5/h\"; }; "
         "};\n"
         "kind: { a: { builtin = \"fail\"; }; b: { command = [\"/bin/true\"]; stdin = \"none\"; "
         "retry_exit = []; }; };"};
     for (size_t i = 0; i < 3; i++) {
-        struct loaded first = load_right(texts[i]);
+        struct loaded first = files_load_right(texts[i]);
         char *once = printed(first.config);
-        struct loaded second = load_right(once);
+        struct loaded second = files_load_right(once);
         char *twice = printed(second.config);
         assert_string_equal(once, twice);
         assert_string_equal(first.config->store, second.config->store);
@@ -575,7 +248,7 @@ static void what_is_printed_can_be_loaded_and_is_the_same(void **state)
 static void printing_tells_of_a_full_disk(void **state)
 {
     (void)state;
-    struct loaded loaded = load_right("");
+    struct loaded loaded = files_load_right("");
     FILE *file = fopen("/dev/full", "we");
     assert_non_null(file);
     assert_int_equal(config_print(loaded.config, file), -EIO);
@@ -589,7 +262,7 @@ static void load_survives_every_failed_allocation(void **state)
     (void)state;
     char text[8192];
     snprintf(text, sizeof(text),
-             "@include \"part.conf\"\nlisten = \"localhost:1\"; unknown = 1;\n%s", full_kind);
+             "@include \"part.conf\"\nlisten = \"localhost:1\"; unknown = 1;\n%s", files_full_kind);
     char right[8192];
     const char *secrets = files_write("secrets.env", "TOKEN=x\n", 0600);
     snprintf(right, sizeof(right),
@@ -628,13 +301,6 @@ static void load_survives_every_failed_allocation(void **state)
     }
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    files_remove();
-    return 0;
-}
-
 int main(void)
 {
     (void)unsetenv("STATE_DIRECTORY");
@@ -647,23 +313,10 @@ int main(void)
         cmocka_unit_test(relative_store_lies_beside_the_file),
         cmocka_unit_test(queues_have_defaults_and_keep_the_files_order),
         cmocka_unit_test(all_workers_there_may_be_are_allowed),
-        cmocka_unit_test(built_in_has_three_attempts_and_is_retried_when_interrupted),
-        cmocka_unit_test(command_has_one_attempt_and_fails_when_interrupted),
-        cmocka_unit_test(interruption_follows_attempts_alone),
-        cmocka_unit_test(every_setting_of_a_kind_is_taken),
-        cmocka_unit_test(empty_retry_exit_leaves_75_alone),
-        cmocka_unit_test(accepted_values_match_as_a_whole),
-        cmocka_unit_test(env_file_comes_after_the_block),
-        cmocka_unit_test(env_file_that_is_no_secret_or_no_list_is_refused),
-        cmocka_unit_test(an_env_file_without_a_slash_is_a_credential_or_lies_beside_the_file),
-        cmocka_unit_test(programs_and_folders_are_looked_for_when_asked),
-        cmocka_unit_test(braces_that_are_no_placeholder_are_warned_of),
-        cmocka_unit_test(stop_time_beyond_the_units_is_warned_of),
-        cmocka_unit_test(kinds_are_found_by_name),
         cmocka_unit_test(included_files_are_read_once_each),
         cmocka_unit_test(what_is_printed_can_be_loaded_and_is_the_same),
         cmocka_unit_test(printing_tells_of_a_full_disk),
         cmocka_unit_test(load_survives_every_failed_allocation),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }

@@ -229,13 +229,6 @@ static void addresses_are_told_apart(void **state)
         assert_false(config_host_is_loopback(others[i]));
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    files_remove();
-    return 0;
-}
-
 int main(void)
 {
     const char *temporary = getenv("TMPDIR");
@@ -257,5 +250,5 @@ int main(void)
         cmocka_unit_test(each_failed_allocation_is_told),
         cmocka_unit_test(addresses_are_told_apart),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }

@@ -129,13 +129,6 @@ static void defaults_in_comments_are_those_in_force(void **state)
     free(sample);
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    files_remove();
-    return 0;
-}
-
 int main(void)
 {
     (void)unsetenv("STATE_DIRECTORY");
@@ -144,5 +137,5 @@ int main(void)
         cmocka_unit_test(each_setting_is_there_with_its_text_and_default),
         cmocka_unit_test(defaults_in_comments_are_those_in_force),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }

@@ -502,13 +502,6 @@ static void without_randomness_or_memory_there_is_no_token(void **state)
     }
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    files_remove();
-    return 0;
-}
-
 int main(void)
 {
     (void)unsetenv("STATE_DIRECTORY");
@@ -529,5 +522,5 @@ int main(void)
         cmocka_unit_test(what_no_line_can_say_makes_no_token),
         cmocka_unit_test(without_randomness_or_memory_there_is_no_token),
     };
-    return cmocka_run_group_tests(tests, NULL, remove_files);
+    return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }

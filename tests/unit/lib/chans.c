@@ -29,3 +29,12 @@ int recv_from_waiting(rn_chan *chan)
     assert_int_equal(r, 0);
     return number;
 }
+
+rn_chan *chan_of_numbers(size_t capacity, int below)
+{
+    rn_chan *chan = new_chan(capacity);
+
+    for (int i = 0; i < below; i++)
+        assert_int_equal(rn_chan_try_send(chan, &i), 0);
+    return chan;
+}

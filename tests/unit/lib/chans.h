@@ -15,4 +15,7 @@ void send_to_waiting(rn_chan *chan, int number);
 /** Receives as soon as a sender waits, or an element is there. */
 int recv_from_waiting(rn_chan *chan);
 
+/** A channel of int with the numbers below this one in it, open. */
+rn_chan *chan_of_numbers(size_t capacity, int below);
+
 #endif
