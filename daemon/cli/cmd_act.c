@@ -1,34 +1,29 @@
-/* cancel, retry and rm: by id, or all that a filter matches. */
+/* cancel, retry and rm: by id, or all that a filter matches, which is one call: the daemon does it
+ * to the end, whether or not somebody waits for the answer. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/interrupt.h"
 #include "cli/list.h"
 
 struct action {
-    const char *name;   // as one types it
+    const char *name;   // as one says it
+    const char *word;   // as the daemon's actions have it
     const char *done;   // what has become of it
     const char *states; // what it can be done with, where the filter names no state
     const char *method;
     const char *path; // behind the id
 };
 
-static const struct action cancel = {"cancel", "cancelled",
-                                     "scheduled,queued,retrying,held,running", "POST", "/cancel"};
-static const struct action retry = {"retry", "queued again", "failed", "POST", "/retry"};
-static const struct action rm = {"remove", "removed", "succeeded,failed,cancelled", "DELETE", ""};
-
-static int call_action(const struct cli *cli, const struct action *action, uint64_t id,
-                       struct http_reply *ret_reply, struct error *reterr)
-{
-    char path[PATH_BYTES];
-
-    (void)snprintf(path, sizeof(path), "/v1/tasks/%" PRIu64 "%s", id, action->path);
-    const struct http_request request = {.method = action->method, .path = path};
-    return http_call(cli->http, &request, ret_reply, reterr);
-}
+static const struct action cancel = {
+    "cancel", "cancel", "cancelled", "scheduled,queued,retrying,held,running", "POST", "/cancel"};
+static const struct action retry = {"retry", "retry", "queued again", "failed", "POST", "/retry"};
+static const struct action rm = {"remove", "delete", "removed", "succeeded,failed,cancelled",
+                                 "DELETE", ""};
 
 /* ---- by id ---- */
 
@@ -36,9 +31,12 @@ static int act_on_one(const struct cli *cli, const struct action *action, uint64
 {
     struct http_reply reply;
     struct error error;
+    char path[PATH_BYTES];
     int code = 0;
 
-    int r = call_action(cli, action, id, &reply, &error);
+    (void)snprintf(path, sizeof(path), "/v1/tasks/%" PRIu64 "%s", id, action->path);
+    const struct http_request request = {.method = action->method, .path = path};
+    int r = http_call(cli->http, &request, &reply, &error);
     if (r < 0)
         code = cli_no_answer(r, &error);
     else if (reply.status / 100 != 2)
@@ -71,83 +69,90 @@ static int act_on_ids(const struct cli *cli, const struct action *action)
 
 /* ---- by a filter ---- */
 
-struct counts {
-    const struct action *action;
-    bool is_dry_run;
-    int64_t matched, changed, skipped;
-};
-
-static int act_on_match(const struct cli *cli, const json_t *task, void *arg)
+static int print_counts(const struct cli *cli, const struct action *action, bool is_dry_run,
+                        const struct http_reply *reply)
 {
-    struct counts *counts = arg;
+    int64_t matched = member_number(reply->json, "matched");
+    int64_t changed = member_number(reply->json, "changed");
+    char texts[3][FORMAT_BYTES];
+
+    (void)format_count(matched, texts[0]);
+    (void)format_count(changed, texts[1]);
+    (void)format_count(member_number(reply->json, "skipped"), texts[2]);
+    if (cli->is_json)
+        return cli_print_json(cli, reply);
+    if (!is_dry_run)
+        printf("%s matched, %s %s, %s skipped\n", texts[0], texts[1], action->done, texts[2]);
+    else if (changed == matched)
+        printf("would %s %s %s\n", action->name, texts[1], changed == 1 ? "task" : "tasks");
+    else
+        printf("would %s %s of %s tasks\n", action->name, texts[1], texts[0]);
+    return 0;
+}
+
+/* new; NULL: told, with *ret_code. */
+static char *make_body(const struct cli *cli, const struct action *action, bool is_dry_run,
+                       int *ret_code)
+{
+    json_t *filter = NULL;
+
+    *ret_code = list_filter(cli, action->states, &filter);
+    if (*ret_code != 0)
+        return NULL;
+    // The filter names states at least, so that "all" says nothing more.
+    json_t *body = json_pack("{s:s, s:o, s:b}", "action", action->word, "filter", filter, "dry_run",
+                             is_dry_run);
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    if (text == NULL)
+        *ret_code = cli_no_memory();
+    return text;
+}
+
+/* The answer may take minutes: as long as it is not there, the daemon is at it. */
+static int act_on_matching(const struct cli *cli, const struct action *action, bool is_dry_run)
+{
     struct http_reply reply;
     struct error error;
+    int code = 0;
 
-    counts->matched++;
-    if (counts->is_dry_run)
-        return 0;
-    int r = call_action(cli, counts->action, (uint64_t)member_number(task, "id"), &reply, &error);
-    int code = r < 0 ? cli_no_answer(r, &error) : 0;
-    // What has moved on between the list and the call is no fault: it is counted.
-    bool has_moved = reply.status == 409 || reply.status == 404 || reply.status == 410;
-    if (r == 0 && reply.status / 100 == 2)
-        counts->changed++;
-    else if (r == 0 && has_moved)
-        counts->skipped++;
-    else if (r == 0)
+    char *body = make_body(cli, action, is_dry_run, &code);
+    if (body == NULL)
+        return code;
+    const struct http_request request = {
+        .method = "POST", .path = "/v1/tasks/actions", .body = body, .timeout_ms = -1};
+    interrupt_catch();
+    int r = http_call(cli->http, &request, &reply, &error);
+    free(body);
+    if (r == -ECANCELED && !is_dry_run)
+        code = cli_fault(CLI_INTERRUPTED, "interrupted; the daemon goes on to the end");
+    else if (r == -ECONNRESET && !is_dry_run)
+        code = cli_fault(CLI_NO_CONNECTION, "%s: how many are %s is not known; it can be repeated",
+                         error.text, action->done);
+    else if (r < 0)
+        code = cli_no_answer(r, &error);
+    else if (reply.status / 100 != 2)
         code = cli_refusal(&reply, "");
+    else
+        code = print_counts(cli, action, is_dry_run, &reply);
     http_reply_fini(&reply);
     return code;
-}
-
-/* All that match: page after page, a call for each. The one place that a single call of the
- * daemon's for all of them would take. */
-static int act_on_matching(const struct cli *cli, struct counts *counts)
-{
-    const struct list_calls calls = {.states = counts->action->states,
-                                     .limit = INT64_MAX,
-                                     .task_fn = act_on_match,
-                                     .arg = counts};
-    return list_tasks(cli, &calls, NULL);
-}
-
-static void print_counts(const struct cli *cli, const struct counts *counts)
-{
-    char matched[FORMAT_BYTES];
-    char changed[FORMAT_BYTES];
-    char skipped[FORMAT_BYTES];
-
-    if (cli->is_json)
-        printf("{\"matched\":%" PRId64 ",\"changed\":%" PRId64 ",\"skipped\":%" PRId64 "}\n",
-               counts->matched, counts->changed, counts->skipped);
-    else if (counts->is_dry_run)
-        printf("would %s %s %s\n", counts->action->name, format_count(counts->matched, matched),
-               counts->matched == 1 ? "task" : "tasks");
-    else
-        printf("%s matched, %s %s, %s skipped\n", format_count(counts->matched, matched),
-               format_count(counts->changed, changed), counts->action->done,
-               format_count(counts->skipped, skipped));
 }
 
 static int act(const struct cli *cli, const struct action *action)
 {
     bool has_ids = cli->arguments->word_count > 0;
     bool has_filter = list_has_filter(cli) || arguments_has(cli->arguments, "all");
-    struct counts counts = {.action = action,
-                            .is_dry_run = arguments_has(cli->arguments, "dry-run")};
+    bool is_dry_run = arguments_has(cli->arguments, "dry-run");
 
-    if (has_ids && (has_filter || counts.is_dry_run))
+    if (has_ids && (has_filter || is_dry_run))
         return cli_usage(cli, "ids do not go together with a filter, --all or --dry-run");
     if (has_ids)
         return act_on_ids(cli, action);
     if (!has_filter)
         return cli_usage(cli, "%s needs ids, a filter such as --queue blog, or --all",
                          cli->command_name);
-    int code = act_on_matching(cli, &counts);
-    // Also where it was broken off: so many it has been.
-    if (code == 0 || counts.matched > 0)
-        print_counts(cli, &counts);
-    return code;
+    return act_on_matching(cli, action, is_dry_run);
 }
 
 int cmd_cancel(struct cli *cli)

@@ -37,7 +37,10 @@ const struct option_row common_options[] = {
     {"kind", 'k', "KIND", "of this kind"}, \
     {"tag", 't', "TAG", "with this tag"}, \
     {"after", 0, "TIME", "submitted after then"}, \
-    {"before", 0, "TIME", "submitted before then"}
+    {"before", 0, "TIME", "submitted before then"}, \
+    {"finished-after", 0, "TIME", "finished after then"}, \
+    {"finished-before", 0, "TIME", "finished before then"}, \
+    {"error", 'e', "CODE", "whose last attempt ended with this code: exit, timeout, ..."}
 
 #define ACT_OPTIONS FILTER_OPTIONS, \
     {"all", 0, NULL, "all that this can be done with, where there is no filter"}, \
@@ -95,7 +98,7 @@ const struct command commands[] = {
     {"retry", "ID... | --queue, --kind, ...", "runs failed tasks again, from the first attempt on",
      "runnel retry --kind checksum", act_options, 0, ANY, cmd_retry, false},
     {"rm", "ID... | --queue, --kind, ...", "removes finished tasks",
-     "runnel rm --state succeeded --before 2026-01-01T00:00:00Z", act_options, 0, ANY, cmd_rm, false},
+     "runnel rm --state succeeded --finished-before 2026-01-01T00:00:00Z", act_options, 0, ANY, cmd_rm, false},
     {"queues", "", "lists the queues, and what waits and runs in each",
      "runnel queues", NULL, 0, 0, cmd_queues, false},
     {"pause", "QUEUE...", "nothing more of a queue is started",

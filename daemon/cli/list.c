@@ -1,4 +1,5 @@
-/* GET /v1/tasks, page after page. A page may be short though more follow. */
+/* GET /v1/tasks, page after page: one may be short though more follow. And the same filter as JSON,
+ * for POST /v1/tasks/actions. */
 #include "cli/list.h"
 
 #include <stdio.h>
@@ -9,12 +10,19 @@
 
 enum { PAGE_MOST = 1000, PAGE_LEAST = 100 };
 
+// A query's parameter and an action's member have the same name.
 static const struct {
-    const char *option, *query;
+    const char *option, *name;
     bool is_instant;
-} filters[] = {{"state", "state", false},        {"queue", "queue", false},
-               {"kind", "kind", false},          {"tag", "tag", false},
-               {"after", "created_after", true}, {"before", "created_before", true}};
+} filters[] = {{"state", "state", false},
+               {"queue", "queue", false},
+               {"kind", "kind", false},
+               {"tag", "tag", false},
+               {"error", "error_code", false},
+               {"after", "created_after", true},
+               {"before", "created_before", true},
+               {"finished-after", "finished_after", true},
+               {"finished-before", "finished_before", true}};
 
 enum { FILTER_COUNT = sizeof(filters) / sizeof(filters[0]) };
 
@@ -27,28 +35,78 @@ bool list_has_filter(const struct cli *cli)
     return false;
 }
 
-static int make_path(const struct cli *cli, const char *states, char *path)
+/* A filter's value; an instant is written into text, of UNITS_INSTANT_BYTES. *ret_value stays NULL
+ * where it was not given. */
+static int take_value(const struct cli *cli, size_t which, char *text, const char **ret_value)
+{
+    const char *value = arguments_value(cli->arguments, filters[which].option);
+
+    if (value != NULL && filters[which].is_instant) {
+        if (values_instant(value, cli->now_ms, text) < 0)
+            return cli_usage(cli,
+                             "--%s: '%s' is no time, such as '2026-12-24 18:30' or "
+                             "2026-12-24T18:30:00Z",
+                             filters[which].option, value);
+        value = text;
+    }
+    *ret_value = value;
+    return 0;
+}
+
+static int make_path(const struct cli *cli, char *path)
 {
     char instant[UNITS_INSTANT_BYTES];
 
     (void)snprintf(path, PATH_BYTES, "/v1/tasks");
     for (size_t i = 0; i < FILTER_COUNT; i++) {
-        const char *value = arguments_value(cli->arguments, filters[i].option);
-        if (value == NULL && i == 0)
-            value = states;
-        if (value == NULL)
-            continue;
-        if (filters[i].is_instant) {
-            if (values_instant(value, cli->now_ms, instant) < 0)
-                return cli_usage(cli,
-                                 "--%s: '%s' is no time, such as '2026-12-24 18:30' or "
-                                 "2026-12-24T18:30:00Z",
-                                 filters[i].option, value);
-            value = instant;
-        }
-        if (!cli_add_query(path, PATH_BYTES, filters[i].query, value))
+        const char *value = NULL;
+        int code = take_value(cli, i, instant, &value);
+        if (code != 0)
+            return code;
+        if (value != NULL && !cli_add_query(path, PATH_BYTES, filters[i].name, value))
             return cli_usage(cli, "the filter is too long");
     }
+    return 0;
+}
+
+/* What stands between the commas, each a string; NULL: no memory, or no UTF-8. */
+static json_t *strings_of(const char *value)
+{
+    json_t *array = json_array();
+
+    while (array != NULL && value != NULL) {
+        size_t length = strcspn(value, ",");
+        if (json_array_append_new(array, json_stringn(value, length)) < 0) {
+            json_decref(array);
+            return NULL;
+        }
+        value = value[length] == ',' ? value + length + 1 : NULL;
+    }
+    return array;
+}
+
+int list_filter(const struct cli *cli, const char *states, json_t **ret_filter)
+{
+    char instant[UNITS_INSTANT_BYTES];
+    json_t *filter = json_object();
+    int code = filter == NULL ? cli_no_memory() : 0;
+
+    for (size_t i = 0; i < FILTER_COUNT && code == 0; i++) {
+        const char *value = NULL;
+        code = take_value(cli, i, instant, &value);
+        if (value == NULL && i == 0)
+            value = states;
+        if (code != 0 || value == NULL)
+            continue;
+        json_t *member = filters[i].is_instant ? json_string(value) : strings_of(value);
+        if (json_object_set_new(filter, filters[i].name, member) < 0)
+            code = cli_usage(cli, "--%s: '%s' is not UTF-8", filters[i].option, value);
+    }
+    if (code != 0) {
+        json_decref(filter);
+        return code;
+    }
+    *ret_filter = filter;
     return 0;
 }
 
@@ -61,13 +119,10 @@ static int take_page(const struct cli *cli, const struct list_calls *calls,
     json_t *task;
     int code = 0;
 
-    if (calls->page_fn != NULL)
-        code = calls->page_fn(cli, reply, calls->arg);
     json_array_foreach (tasks, index, task) {
         if (code != 0 || *left == 0)
             break;
-        if (calls->task_fn != NULL)
-            code = calls->task_fn(cli, task, calls->arg);
+        code = calls->task_fn(cli, task, calls->arg);
         (*left)--;
     }
     *ret_cut = index < json_array_size(tasks);
@@ -83,12 +138,12 @@ int list_tasks(const struct cli *cli, const struct list_calls *calls, bool *ret_
     int64_t left = calls->limit;
     bool is_cut = false;
 
-    int code = make_path(cli, calls->states, base);
+    int code = make_path(cli, base);
     while (code == 0) {
         struct http_reply reply;
         // A filter may match little on a page: a page is not made smaller than it costs anyway.
         int64_t size = left > PAGE_MOST ? PAGE_MOST : left;
-        if (calls->page_fn == NULL && size < PAGE_LEAST)
+        if (size < PAGE_LEAST)
             size = PAGE_LEAST;
         memcpy(path, base, sizeof(path));
         (void)snprintf(text, sizeof(text), "%lld", (long long)size);

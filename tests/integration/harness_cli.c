@@ -4,15 +4,18 @@
 #include "harness_cli.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness_own.h"
 
-enum { WORDS_MAX = 32, VARIABLES = 8, WITHIN_MS = 60000 };
+enum { WORDS_MAX = 32, VARIABLES = 8, WITHIN_MS = 60000, FAKE_HEAD_BYTES = 65536 };
 
 static const char **environment_of(const char *url)
 {
@@ -123,6 +126,97 @@ char *background_out(const struct background *background)
 char *background_err(const struct background *background)
 {
     return file_read(background->err_path);
+}
+
+/* ---- in the daemon's place ---- */
+
+static void fake_free(void *arg)
+{
+    struct fake *fake = arg;
+
+    fake_cut(fake);
+    (void)close(fake->listener);
+}
+
+struct fake *fake_new(void)
+{
+    struct fake *fake = keep(calloc(1, sizeof(*fake)));
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    static unsigned number;
+    const char *path = plain_text("%s/fake-%u", scenario_folder(), ++number);
+
+    assert_non_null(fake);
+    if (strlen(path) >= sizeof(address.sun_path))
+        harness_skip("the temporary folder's name is too long for a socket");
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    fake->fd = -1;
+    fake->url = plain_text("unix:%s", path);
+    fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fake->listener >= 0);
+    keep_with(fake_free, fake);
+    assert_int_equal(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fake->listener, 4), 0);
+    return fake;
+}
+
+static void await_bytes(int fd)
+{
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+
+    assert_int_equal(poll(&wanted, 1, WITHIN_MS * slow()), 1);
+}
+
+char *fake_take(struct fake *fake)
+{
+    char *head = keep(calloc(1, FAKE_HEAD_BYTES));
+    size_t used = 0;
+
+    assert_non_null(head);
+    while (strstr(head, "\r\n\r\n") == NULL) {
+        if (fake->fd < 0) {
+            await_bytes(fake->listener);
+            fake->fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
+            assert_true(fake->fd >= 0);
+        }
+        await_bytes(fake->fd);
+        ssize_t got = read(fake->fd, head + used, FAKE_HEAD_BYTES - 1 - used);
+        if (got > 0) {
+            used += (size_t)got;
+            head[used] = '\0';
+            continue;
+        }
+        assert_int_equal(used, 0); // it has ended between two requests
+        fake_cut(fake);
+    }
+    return head;
+}
+
+void fake_send(struct fake *fake, const char *bytes, int64_t count)
+{
+    size_t left = count < 0 ? strlen(bytes) : (size_t)count;
+
+    while (left > 0) {
+        ssize_t sent = send(fake->fd, bytes, left, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        bytes += sent;
+        left -= (size_t)sent;
+    }
+}
+
+void fake_answer(struct fake *fake, int status, const char *json)
+{
+    fake_send(fake,
+              plain_text("HTTP/1.1 %d x\r\nContent-Type: application/%s\r\nContent-Length: "
+                         "%zu\r\n\r\n%s",
+                         status, status < 400 ? "json" : "problem+json", strlen(json), json),
+              -1);
+}
+
+void fake_cut(struct fake *fake)
+{
+    if (fake->fd >= 0)
+        (void)close(fake->fd);
+    fake->fd = -1;
 }
 
 void daemon_keep_port(struct daemon *daemon)

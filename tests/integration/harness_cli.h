@@ -27,6 +27,23 @@ int background_end(struct background *background, int64_t within_ms);
 char *background_out(const struct background *background);
 char *background_err(const struct background *background);
 
+/** What answers in a daemon's place, at the scenario's pace: a unix socket. One connection at a
+ * time. */
+struct fake {
+    int listener, fd; // fd below 0: none is open
+    char *url;
+};
+struct fake *fake_new(void);
+/** The next request: its head, and of its body what has come with it. Takes another connection
+ * where none is open, or the one that is has ended. */
+char *fake_take(struct fake *fake);
+/** Sends so many bytes; -1: all of a text. */
+void fake_send(struct fake *fake, const char *bytes, int64_t count);
+/** Sends a whole answer of JSON. */
+void fake_answer(struct fake *fake, int status, const char *json);
+/** Ends the connection. */
+void fake_cut(struct fake *fake);
+
 /** From its next start on, the daemon listens where it listens now. */
 void daemon_keep_port(struct daemon *daemon);
 

@@ -6,9 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 static const char config[] =
     "queue: { default: { workers = 4 }; slow: { workers = 1; rate = '1/h' };\n"
@@ -194,7 +191,9 @@ static void actions_take_ids_or_a_filter(void)
                "runnel: no task has ever had the id 99\n");
     expect_run(runnel(daemon, "show", "1"), 4, "", NULL);
     expect_run(runnel(daemon, "rm", "--kind", "fail", "--json"), 0,
-               "{\"matched\":28,\"changed\":28,\"skipped\":0}\n", "");
+               "{\"action\":\"delete\",\"dry_run\":false,\"matched\":28,\"changed\":28,"
+               "\"skipped\":0}\n",
+               "");
     expect_run(runnel(daemon, "cancel", "--all"), 0, "1 matched, 1 cancelled, 0 skipped\n", "");
     expect_run(runnel(daemon, "cancel", "31"), 0, "task 31 is cancelled\n", "");
     expect_run(runnel(daemon, "rm"), 2, "",
@@ -202,6 +201,77 @@ static void actions_take_ids_or_a_filter(void)
                "--help\n");
     expect_run(runnel(daemon, "rm", "1", "--all"), 2, "", NULL);
     daemon_stop(daemon);
+}
+
+static void every_filter_of_a_list_is_one_of_an_action(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit(daemon, "{'kind':'fail','tags':['a']}");
+    (void)submit(daemon, "{'kind':'three'}");
+    (void)submit(daemon, "{'kind':'echo','tags':['b']}");
+    for (uint64_t id = 1; id <= 3; id++)
+        (void)await_end(daemon, id);
+
+    static const struct {
+        const char *name, *value;
+        unsigned count;
+    } filters[] = {{"--error", "exit", 1},
+                   {"-e", "exit,failed", 2},
+                   {"--error", "none", 0},
+                   {"--tag", "a,b", 2},
+                   {"--state", "succeeded,failed", 3},
+                   {"--kind", "three", 1},
+                   {"--queue", "default", 3},
+                   {"--after", "2020-01-01T00:00:00Z", 3},
+                   {"--before", "2020-01-01T00:00:00Z", 0},
+                   {"--finished-after", "2020-01-01T00:00:00Z", 3},
+                   {"--finished-before", "2020-01-01T00:00:00Z", 0}};
+    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+        struct run listed = runnel(daemon, "ls", "--json", filters[i].name, filters[i].value);
+        unsigned lines = 0;
+        for (const char *at = listed.out; (at = strchr(at, '\n')) != NULL; at++)
+            lines++;
+        if (lines != filters[i].count)
+            fail_msg("%s %s lists %u", filters[i].name, filters[i].value, lines);
+        expect_run(runnel(daemon, "rm", "-n", filters[i].name, filters[i].value), 0,
+                   plain_text("would remove %u task%s\n", lines, lines == 1 ? "" : "s"), "");
+    }
+    expect_run(runnel(daemon, "rm", "--finished-before", "soon"), 2, "", NULL);
+    expect_run(runnel(daemon, "rm", "--queue", "a,,b"), 6, "", NULL);
+    expect_run(runnel(daemon, "rm", "--queue", "\xFF"), 2, "", NULL);
+    expect_run(runnel(daemon, "retry", "-n", "--state", "succeeded,failed"), 0,
+               "would retry 2 of 3 tasks\n", "");
+    expect_run(runnel(daemon, "rm", "--error", "exit"), 0, "1 matched, 1 removed, 0 skipped\n", "");
+    expect_status(get(daemon, "/v1/tasks/2"), 410);
+    daemon_stop(daemon);
+}
+
+static void an_action_on_many_waits_for_its_end_or_says_what_is_open(void)
+{
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+    struct fake *fake = fake_new();
+
+    struct background *interrupted =
+        runnel_start(daemon, "--url", fake->url, "cancel", "--queue", "blog");
+    char *head = fake_take(fake);
+    assert_non_null(strstr(head, "POST /v1/tasks/actions HTTP/1.1\r\n"));
+    assert_int_equal(kill(interrupted->pid, SIGINT), 0);
+    assert_int_equal(background_end(interrupted, 20000), 130);
+    assert_string_equal(background_err(interrupted),
+                        "runnel: interrupted; the daemon goes on to the end\n");
+    fake_cut(fake);
+
+    struct background *broken = runnel_start(daemon, "--url", fake->url, "rm", "--all");
+    (void)fake_take(fake);
+    fake_cut(fake);
+    assert_int_equal(background_end(broken, 20000), 5);
+    assert_true(contains(background_err(broken), "how many are removed is not known"));
+
+    struct background *refused = runnel_start(daemon, "--url", fake->url, "retry", "--all");
+    (void)fake_take(fake);
+    fake_answer(fake, 503, "{\"code\":\"busy\",\"detail\":\"4 are under way\"}");
+    assert_int_equal(background_end(refused, 20000), 6);
+    assert_string_equal(background_err(refused), "runnel: 4 are under way\n");
 }
 
 /* ---- queues and the daemon ---- */
@@ -361,66 +431,44 @@ static void every_command_has_a_help(void)
 /* ---- where the daemon is, and who asks ---- */
 
 /* Answers one request with an empty list; returns what it was asked. */
-static char *asked_once(int listener)
+static char *asked_once(struct fake *fake)
 {
-    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                                 "Content-Length: 13\r\nConnection: close\r\n\r\n{\"queues\":[]}";
-    char head[4096] = "";
-    size_t used = 0;
+    char *head = fake_take(fake);
 
-    int fd = accept(listener, NULL, NULL);
-    assert_true(fd >= 0);
-    while (strstr(head, "\r\n\r\n") == NULL) {
-        ssize_t got = read(fd, head + used, sizeof(head) - 1 - used);
-        assert_true(got > 0);
-        used += (size_t)got;
-        head[used] = '\0';
-    }
-    assert_int_equal(write(fd, answer, sizeof(answer) - 1), sizeof(answer) - 1);
-    (void)close(fd);
-    return plain_text("%s", head);
+    fake_answer(fake, 200, "{\"queues\":[]}");
+    return head;
 }
 
 static void url_and_token_come_from_options_variables_and_the_file(void)
 {
     struct daemon *daemon = daemon_new(config); // for its folder; it never runs
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct fake *fake = fake_new();
     const char *folder = scenario_folder();
-    const char *path = plain_text("%s/s", folder);
-    if (strlen(path) >= sizeof(address.sun_path))
-        harness_skip("the temporary folder's name is too long for a socket");
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(listener >= 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(listener, 4), 0);
     file_write(plain_text("%s/token", folder), "rn_secret\n");
 
-    const char *url = plain_text("unix:%s", path);
-    struct background *plain = runnel_start(daemon, "--url", url, "queues");
-    char *head = asked_once(listener);
+    struct background *plain = runnel_start(daemon, "--url", fake->url, "queues");
+    char *head = asked_once(fake);
     assert_int_equal(background_end(plain, 20000), 0);
     assert_memory_equal(head, "GET /v1/queues HTTP/1.1\r\n", 25);
     assert_null(strstr(head, "Authorization"));
 
-    struct background *option = runnel_start(daemon, "queues", "--url", url, "--token-file",
+    struct background *option = runnel_start(daemon, "queues", "--url", fake->url, "--token-file",
                                              plain_text("%s/token", folder));
-    head = asked_once(listener);
+    head = asked_once(fake);
     assert_int_equal(background_end(option, 20000), 0);
     assert_non_null(strstr(head, "\r\nAuthorization: Bearer rn_secret\r\n"));
 
     file_write(plain_text("%s/runnel.conf", folder),
                plain_text("token_file = \"%s/token\";\n", folder));
-    struct background *by_file = runnel_start(daemon, "queues", "--url", url);
-    head = asked_once(listener);
+    struct background *by_file = runnel_start(daemon, "queues", "--url", fake->url);
+    head = asked_once(fake);
     assert_int_equal(background_end(by_file, 20000), 0);
     assert_non_null(strstr(head, "\r\nAuthorization: Bearer rn_secret\r\n"));
 
     file_write(plain_text("%s/runnel.conf", folder), "# mine\ntoken = \"x\";\n");
-    struct run broken = runnel_at(url, (const char *const[]){"queues", NULL});
+    struct run broken = runnel_at(fake->url, (const char *const[]){"queues", NULL});
     assert_int_equal(broken.status, 2);
     assert_true(contains(broken.err, "runnel.conf:2: there is no setting token"));
-    (void)close(listener);
 }
 
 HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
@@ -428,8 +476,11 @@ HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
              SCENARIO(ctrl_c_leaves_the_task_running_unless_asked_otherwise),
              SCENARIO(a_wait_outlasts_a_restart_of_the_daemon),
              SCENARIO(a_wait_gives_up_on_a_daemon_that_stays_away), SCENARIO(ls_filters_and_pages),
-             SCENARIO(actions_take_ids_or_a_filter), SCENARIO(queues_are_changed_while_they_run),
-             SCENARIO(the_daemon_tells_of_itself), SCENARIO(top_refuses_what_is_no_terminal),
+             SCENARIO(actions_take_ids_or_a_filter),
+             SCENARIO(every_filter_of_a_list_is_one_of_an_action),
+             SCENARIO(an_action_on_many_waits_for_its_end_or_says_what_is_open),
+             SCENARIO(queues_are_changed_while_they_run), SCENARIO(the_daemon_tells_of_itself),
+             SCENARIO(top_refuses_what_is_no_terminal),
              SCENARIO(bash_completes_commands_options_kinds_and_queues),
              SCENARIO(what_is_wrong_is_said_in_one_line),
              SCENARIO(a_daemon_that_is_not_there_is_told_with_its_address),
