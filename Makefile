@@ -52,7 +52,7 @@ host_compile = $(HOSTCC) $(dialect) $(warnings) -O1 -fno-pie -DRUNNEL_VERSION='"
 link = $(CC) -pthread $(CFLAGS) $(sanitize) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What there is. A layer may use those before it in this list (cli observe and config alone); each becomes one archive.
+# What there is. A layer may use those before it in this list (cli observe, config and the store's check alone); each becomes one archive.
 
 layers := observe config store runners engine api cli
 
@@ -68,7 +68,7 @@ below_store := $(BUILD)/store.a $(below_config)
 below_runners := $(BUILD)/runners.a $(below_store)
 below_engine := $(BUILD)/engine.a $(below_runners)
 below_api := $(BUILD)/api.a $(below_engine)
-below_cli := $(BUILD)/cli.a $(below_config)
+below_cli := $(BUILD)/cli.a $(below_store)
 
 libs_lib := -lm
 libs_observe := -lsystemd $(libs_lib)
@@ -77,7 +77,7 @@ libs_store := -lsqlite3 -ljansson -lnettle $(libs_config)
 libs_runners := $(libs_store)
 libs_engine := $(libs_runners)
 libs_api := -lmicrohttpd $(libs_engine)
-libs_cli := -lcurl -ljansson -lncursesw -ltinfo $(libs_config)
+libs_cli := -lcurl -lncursesw -ltinfo $(libs_store)
 
 products := $(BUILD)/librunnel.a $(BUILD)/librunnel.so $(if $(main_object),$(BUILD)/runneld $(BUILD)/runnel)
 manual := $(BUILD)/man/runnel.1 $(BUILD)/man/runneld.conf.5 $(BUILD)/man/runneld.8

@@ -10,7 +10,9 @@ BEGIN {
     allowed["main"] = "observe config store runners engine api"
     allowed["lib"] = "" # librunnel knows itself alone
     allowed["tests"] = "runners" # the integration tests speak HTTP; their second daemon's built-ins are a runner's
-    description = "api/openapi.h" # what they hold the answers against
+    # Single headers of other folders.
+    also["tests api/openapi.h"] # the description, against which they hold the answers
+    also["cli store/check.h"] # a backup is checked where it arrives
 }
 FNR == 1 {
     split(FILENAME, path, "/")
@@ -22,7 +24,7 @@ FNR == 1 {
     if (count == 1) { # beside the file, or one of the tests' own
         if (path[1] == "daemon" && layer != "main")
             fault("is not written from the root")
-    } else if (count > 2 && target[2] != "manual" || (layer == "tests" && quoted[2] == description ? 0 : index(" " allowed[layer] " ", " " target[1] " ") == 0)) {
+    } else if ((count > 2 && target[2] != "manual") || (!((layer " " quoted[2]) in also) && index(" " allowed[layer] " ", " " target[1] " ") == 0)) {
         fault("goes the wrong way: " layer " may include " (allowed[layer] == "" ? "nothing of the daemon" : allowed[layer]))
     } else if (target[2] == "internal.h" && target[1] != layer) {
         fault("is for its own folder")

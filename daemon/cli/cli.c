@@ -201,6 +201,25 @@ int64_t member_instant(const json_t *object, const char *name)
     return units_instant(member_text(object, name), &ms) < 0 ? 0 : ms;
 }
 
+const char *cli_counts(const json_t *object, char *text)
+{
+    static const char *const names[] = {"queues", "tasks", "keys"};
+    char count[FORMAT_BYTES];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int64_t number = member_number(object, names[i]);
+        if (json_object_get(object, names[i]) == NULL)
+            continue;
+        int letters = (int)strlen(names[i]) - (number == 1);
+        used +=
+            (size_t)snprintf(text + used, CLI_COUNTS_BYTES - used, "%s%s %.*s",
+                             used == 0 ? "" : ", ", format_count(number, count), letters, names[i]);
+    }
+    return text;
+}
+
 /* ---- words ---- */
 
 int cli_take_id(const struct cli *cli, const char *word, uint64_t *ret_id)
@@ -238,6 +257,21 @@ int cli_take_number(const struct cli *cli, const char *option, int64_t least, in
         return cli_usage(cli, "--%s: '%s' is no number from %" PRId64 " to %" PRId64, option, text,
                          least, most);
     *ret_number = value;
+    return 0;
+}
+
+int cli_check_key(const struct cli *cli, const char *key)
+{
+    enum { KEY_MAX = 255 };
+    size_t length = strlen(key);
+
+    for (size_t i = 0; i < length; i++) {
+        if (key[i] <= ' ' || key[i] > '~' || key[i] == '"' || key[i] == '\\')
+            length = 0;
+    }
+    if (length == 0 || length > KEY_MAX)
+        return cli_usage(cli, "--key takes 1 to %d visible characters, but no \" and no \\",
+                         KEY_MAX);
     return 0;
 }
 

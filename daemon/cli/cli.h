@@ -28,7 +28,7 @@ enum {
     CLI_INTERRUPTED = 130,
 };
 
-enum { ID_BYTES = 24, PATH_BYTES = 4096 };
+enum { ID_BYTES = 24, PATH_BYTES = 4096, CLI_COUNTS_BYTES = 192 };
 
 struct cli {
     struct http *http;
@@ -76,6 +76,10 @@ bool member_is_null(const json_t *object, const char *name);
 /** An instant in milliseconds since 1970; 0: null. */
 int64_t member_instant(const json_t *object, const char *name);
 
+/** "2 queues, 1,234 tasks, 1 key": what of these an object counts. text: CLI_COUNTS_BYTES. Returns
+ * text. */
+const char *cli_counts(const json_t *object, char *text);
+
 /** An id off the command line. 0; else told. */
 int cli_take_id(const struct cli *cli, const char *word, uint64_t *ret_id) RN_MUST_CHECK;
 /** Checks a length of time ("30s", "1h30m", or seconds). 0; else told. */
@@ -84,6 +88,9 @@ int cli_take_length(const struct cli *cli, const char *option, const char *text,
 /** A whole number of an option, told if it is none from least to most. */
 int cli_take_number(const struct cli *cli, const char *option, int64_t least, int64_t most,
                     int64_t *ret_number) RN_MUST_CHECK;
+
+/** Checks an Idempotency-Key. 0; else told. */
+int cli_check_key(const struct cli *cli, const char *key) RN_MUST_CHECK;
 
 /** Adds name=value to a path's query, the value with % where it needs one; false: it is too
  * long. */

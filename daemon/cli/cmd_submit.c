@@ -15,23 +15,6 @@
 
 enum { SIGNAL_BASE = 128 };
 
-static int check_key(const struct cli *cli, const char *key)
-{
-    enum { KEY_MAX = 255 };
-    size_t length = key == NULL ? 0 : strlen(key);
-
-    if (key == NULL)
-        return 0;
-    for (size_t i = 0; i < length; i++) {
-        if (key[i] <= ' ' || key[i] > '~' || key[i] == '"' || key[i] == '\\')
-            length = 0;
-    }
-    if (length == 0 || length > KEY_MAX)
-        return cli_usage(cli, "--key takes 1 to %d visible characters, but no \" and no \\",
-                         KEY_MAX);
-    return 0;
-}
-
 /* Stores the task; 0 with the answer, else told. */
 static int store(const struct cli *cli, struct http_reply *ret_reply)
 {
@@ -39,7 +22,7 @@ static int store(const struct cli *cli, struct http_reply *ret_reply)
     char *body = NULL;
     struct error error;
 
-    int code = check_key(cli, key);
+    int code = key == NULL ? 0 : cli_check_key(cli, key);
     if (code == 0)
         code = body_task(cli, &body);
     if (code != 0)

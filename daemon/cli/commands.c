@@ -59,6 +59,11 @@ static const struct option_row load_options[] = {
     {"key", 0, "KEY", "goes on with a load that was broken off, under the key that it told"},
     {"retry-for", 0, "D", "how long it outlasts a daemon that is away (1m)"},
     {NULL, 0, NULL, NULL}};
+static const struct option_row import_options[] = {
+    {"dry-run", 'n', NULL, "says what it would be, and stores nothing"},
+    {"key", 0, "KEY", "goes on with an import that was broken off, under the key that it told"},
+    {"retry-for", 0, "D", "how long it outlasts a daemon that is away (1m)"},
+    {NULL, 0, NULL, NULL}};
 static const struct option_row ls_options[] = {
     FILTER_OPTIONS,
     {"limit", 'l', "N", "at most so many, the newest (20)"},
@@ -107,6 +112,12 @@ const struct command commands[] = {
      "runnel resume blog", NULL, 1, ANY, cmd_resume, false},
     {"set", "QUEUE [rate=10/s] [burst=N] [workers=N]", "changes a queue; name= goes back to the configuration's value",
      "runnel set blog rate=10/s workers=8 burst=", NULL, 2, ANY, cmd_set, false},
+    {"backup", "FILE", "copies the whole store into a new file, and checks it",
+     "runnel backup runnel-$(date +%F).db", NULL, 1, 1, cmd_backup, false},
+    {"export", "FILE | -", "writes the whole store as lines of JSON, into a new file",
+     "runnel export - | gzip > runnel.ndjson.gz", NULL, 1, 1, cmd_export, false},
+    {"import", "FILE | -", "stores all that an export has, or nothing",
+     "zcat runnel.ndjson.gz | runnel import - --dry-run", import_options, 1, 1, cmd_import, false},
     {"kinds", "", "lists the kinds of tasks that there are",
      "runnel kinds", NULL, 0, 0, cmd_kinds, false},
     {"stats", "", "the daemon's figures",

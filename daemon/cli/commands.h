@@ -31,8 +31,12 @@ void command_print_help(const struct command *command);
 /* cmd_submit.c */
 int cmd_submit(struct cli *cli);
 int cmd_run(struct cli *cli);
-/* load.c */
+/* cmd_load.c */
 int cmd_load(struct cli *cli);
+int cmd_import(struct cli *cli);
+/* cmd_save.c */
+int cmd_backup(struct cli *cli);
+int cmd_export(struct cli *cli);
 /* cmd_list.c */
 int cmd_ls(struct cli *cli);
 /* cmd_show.c */

@@ -28,6 +28,7 @@ struct http {
 };
 
 struct call {
+    CURL *curl;
     const struct http_request *request;
     struct http_reply *reply;
     size_t capacity;
@@ -80,12 +81,25 @@ const char *http_url(const struct http *http)
 
 /* ---- callbacks of libcurl ---- */
 
+/* The bytes of an answer that write_fn takes. */
+static size_t hand_on(struct call *call, const char *bytes, size_t count)
+{
+    if (call->request->write_fn(bytes, count, call->request->arg) == 0)
+        return count;
+    call->is_given_up = true;
+    return 0;
+}
+
 static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 {
     struct call *call = arg;
     struct http_reply *reply = call->reply;
     size_t more = size * count;
+    long status = 0;
 
+    (void)curl_easy_getinfo(call->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (call->request->write_fn != NULL && status / 100 == 2)
+        return hand_on(call, bytes, more);
     if (more > REPLY_MAX - reply->length) {
         call->is_too_large = true;
         return 0;
@@ -109,7 +123,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
 static size_t give_body(char *buffer, size_t size, size_t count, void *arg)
 {
     struct call *call = arg;
-    long given = call->request->read_fn(buffer, size * count, call->request->read_arg);
+    long given = call->request->read_fn(buffer, size * count, call->request->arg);
 
     if (given < 0) {
         call->is_given_up = true;
@@ -123,12 +137,10 @@ static int tick(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up
 {
     struct call *call = arg;
 
-    (void)down_total;
-    (void)down;
     (void)up_total;
     (void)up;
     if (call->request->tick_fn != NULL)
-        call->request->tick_fn(call->request->tick_arg);
+        call->request->tick_fn((uint64_t)down, (uint64_t)down_total, call->request->arg);
     return interrupt_seen();
 }
 
@@ -297,11 +309,14 @@ static void take_reply(struct http *http, struct http_reply *reply)
 {
     const char *type = NULL;
     curl_off_t retry_after_s = 0;
+    curl_off_t expected = -1;
 
     (void)curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &reply->status);
     (void)curl_easy_getinfo(http->curl, CURLINFO_CONTENT_TYPE, &type);
     (void)curl_easy_getinfo(http->curl, CURLINFO_RETRY_AFTER, &retry_after_s);
+    (void)curl_easy_getinfo(http->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &expected);
     reply->retry_after_ms = (int64_t)retry_after_s * 1000;
+    reply->expected_bytes = (int64_t)expected;
     if (type != NULL)
         (void)snprintf(reply->type, sizeof(reply->type), "%.*s", (int)strcspn(type, "; "), type);
     bool is_json = strcasecmp(reply->type, "application/json") == 0 ||
@@ -316,7 +331,7 @@ int http_call(struct http *http, const struct http_request *request, struct http
     RN_ASSERT(http != NULL);
     RN_ASSERT(request != NULL && request->method != NULL && request->path != NULL);
     RN_ASSERT(reply != NULL);
-    struct call call = {.request = request, .reply = reply};
+    struct call call = {.curl = http->curl, .request = request, .reply = reply};
 
     *reply = (struct http_reply){.status = 0};
     CURLcode code = set_up(http, &call);

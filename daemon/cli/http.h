@@ -21,10 +21,14 @@ struct http_request {
     /** In place of body, sent as it comes: gives up to size bytes; 0: the end; below 0: gives up.
      */
     long (*read_fn)(char *buffer, size_t size, void *arg);
-    void *read_arg;
-    /** Called now and then while it goes on; may be NULL. */
-    void (*tick_fn)(void *arg);
-    void *tick_arg;
+    /** Takes what an answer of 2xx has as it comes, in place of the reply's body; below 0: gives
+     * up.
+     */
+    int (*write_fn)(const char *bytes, size_t count, void *arg);
+    /** Called now and then while it goes on, with the bytes of the answer so far and in all (0: not
+     * known); may be NULL. */
+    void (*tick_fn)(uint64_t received, uint64_t expected, void *arg);
+    void *arg; // of these three
 };
 
 struct http_reply {
@@ -33,6 +37,7 @@ struct http_reply {
     size_t length;
     char type[64];          // of the body, without parameters
     int64_t retry_after_ms; // 0: it has none
+    int64_t expected_bytes; // its Content-Length; below 0: it has none
     json_t *json;           // NULL: the body is none
 };
 
@@ -45,8 +50,9 @@ void http_free(struct http *http);
  *
  * **Blocking:** until the answer is whole, the timeout, or interrupt_seen().
  * **Errors:** with a sentence: -ENOTCONN nobody answers there; -ECONNRESET the connection broke,
- * and what became of the request is not known; -ETIMEDOUT; -ECANCELED interrupted, or read_fn gave
- * up; -EFBIG the answer is too large; -ENOMEM; -EPROTO it is not the daemon that answers.
+ * and what became of the request is not known; -ETIMEDOUT; -ECANCELED interrupted, or read_fn or
+ * write_fn gave up; -EFBIG the answer is too large; -ENOMEM; -EPROTO it is not the daemon that
+ * answers.
  */
 int http_call(struct http *http, const struct http_request *request, struct http_reply *reply,
               struct error *reterr) RN_MUST_CHECK;

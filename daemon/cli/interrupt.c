@@ -5,10 +5,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <runnel/clock.h>
 
+#include "cli/cli.h"
+
 static volatile sig_atomic_t seen;
+static void (*run_fn)(void); // set while no handler is that calls it
 
 static void note(int number)
 {
@@ -24,6 +29,33 @@ void interrupt_catch(void)
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+}
+
+static void run_and_end(int number)
+{
+    static const char bare[] = "runnel: interrupted\n";
+    static const char on_terminal[] = "\r\033[Krunnel: interrupted\n"; // a bar may stand there
+    const char *text = isatty(STDERR_FILENO) == 1 ? on_terminal : bare;
+
+    (void)number;
+    run_fn();
+    (void)!write(STDERR_FILENO, text, strlen(text));
+    _exit(CLI_INTERRUPTED);
+}
+
+void interrupt_run(void (*fn)(void))
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    enum { COUNT = sizeof(numbers) / sizeof(numbers[0]) };
+    struct sigaction action = {.sa_handler = fn == NULL ? SIG_DFL : run_and_end};
+
+    if (fn != NULL)
+        run_fn = fn;
+    (void)sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < COUNT; i++)
+        (void)sigaddset(&action.sa_mask, numbers[i]);
+    for (size_t i = 0; i < COUNT; i++)
+        (void)sigaction(numbers[i], &action, NULL);
 }
 
 bool interrupt_seen(void)

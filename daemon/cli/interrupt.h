@@ -8,6 +8,14 @@
 
 /** From now on SIGINT and SIGTERM are only noted. A second one ends the program as ever. */
 void interrupt_catch(void);
+/**
+ * From now on SIGINT, SIGTERM and SIGHUP call fn, say that it is interrupted, and end the program
+ * at once with 130; NULL: they end it as ever. In place of interrupt_catch(), for what can't be
+ * broken off otherwise.
+ *
+ * @param fn  makes async-signal-safe calls alone
+ */
+void interrupt_run(void (*fn)(void));
 /** Whether one has come. */
 bool interrupt_seen(void);
 /** Forgets it, so that another call can be made. */

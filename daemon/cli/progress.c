@@ -19,12 +19,12 @@ enum {
     WIDTH = 80
 };
 
-void progress_init(struct progress *progress)
+void progress_init(struct progress *progress, enum progress_unit unit)
 {
     rn_time now = rn_now();
 
-    *progress =
-        (struct progress){.is_shown = isatty(STDERR_FILENO) == 1, .begun = now, .looked = now};
+    *progress = (struct progress){
+        .is_shown = isatty(STDERR_FILENO) == 1, .unit = unit, .begun = now, .looked = now};
 }
 
 /* A bar of eighths of a column. */
@@ -47,7 +47,8 @@ const char *progress_text(const struct progress_view *view, size_t width, char *
 {
     RN_ASSERT(size >= TEXT_BYTES);
     double part = view->size == 0 ? 0 : (double)view->bytes / (double)view->size;
-    char lines[FORMAT_BYTES];
+    bool is_bytes = view->unit == PROGRESS_BYTES;
+    char count[FORMAT_BYTES];
     char rate[FORMAT_BYTES];
     char left[FORMAT_BYTES];
     size_t used = 0;
@@ -60,9 +61,12 @@ const char *progress_text(const struct progress_view *view, size_t width, char *
             used += put_bar(text + used, size - used, part);
         used += (size_t)snprintf(text + used, size - used, "%s", width >= WIDTH - 1 ? "  " : " ");
     }
-    used += (size_t)snprintf(text + used, size - used, "%s lines  %s",
-                             format_count((int64_t)view->lines, lines),
-                             format_rate(view->lines_per_s, rate));
+    used += (size_t)snprintf(
+        text + used, size - used, "%s%s  %s%s",
+        is_bytes ? format_bytes(view->count, count) : format_count((int64_t)view->count, count),
+        is_bytes ? "" : " lines",
+        is_bytes ? format_bytes((uint64_t)view->per_s, rate) : format_rate(view->per_s, rate),
+        is_bytes ? "/s" : "");
     if (view->left_ms >= 0)
         used += (size_t)snprintf(text + used, size - used, "  %s left",
                                  format_length(view->left_ms, left));
@@ -72,40 +76,67 @@ const char *progress_text(const struct progress_view *view, size_t width, char *
     return text;
 }
 
-void progress_draw(struct progress *progress, uint64_t lines, uint64_t bytes, uint64_t size,
+static void put(struct progress *progress, const char *text)
+{
+    fprintf(stderr, "\r%s\033[K", text);
+    progress->drawn = rn_now();
+}
+
+static size_t columns(void)
+{
+    struct winsize window;
+    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0;
+
+    return is_known ? window.ws_col - 1U : WIDTH;
+}
+
+static void look_at_rate(struct progress *progress, uint64_t count, rn_time now)
+{
+    if (count < progress->count_before) { // from the start again
+        progress->count_before = count;
+        progress->looked = now;
+    }
+    if (now - progress->looked < LOOK_MS * RN_MILLISECOND && progress->per_s > 0)
+        return;
+    rn_duration took = now - progress->looked;
+    if (took > 0)
+        progress->per_s =
+            (double)(count - progress->count_before) * (double)RN_SECOND / (double)took;
+    progress->count_before = count;
+    progress->looked = now;
+}
+
+void progress_draw(struct progress *progress, uint64_t count, uint64_t bytes, uint64_t size,
                    unsigned times)
 {
     rn_time now = rn_now();
-    struct winsize window;
     char text[TEXT_BYTES];
 
     if (!progress->is_shown || now - progress->drawn < RN_SECOND / DRAWS_PER_S)
         return;
-    if (lines < progress->lines_before) { // from the start again
-        progress->lines_before = lines;
-        progress->looked = now;
-    }
-    if (now - progress->looked >= LOOK_MS * RN_MILLISECOND || progress->lines_per_s <= 0) {
-        rn_duration took = now - progress->looked;
-        if (took > 0)
-            progress->lines_per_s =
-                (double)(lines - progress->lines_before) * (double)RN_SECOND / (double)took;
-        progress->lines_before = lines;
-        progress->looked = now;
-    }
-    struct progress_view view = {.lines = lines,
+    look_at_rate(progress, count, now);
+    struct progress_view view = {.unit = progress->unit,
+                                 .count = count,
                                  .bytes = bytes,
                                  .size = size,
-                                 .lines_per_s = progress->lines_per_s,
+                                 .per_s = progress->per_s,
                                  .left_ms = -1,
                                  .times = times};
-    if (size > bytes && bytes > 0 && lines > 0 && progress->lines_per_s > 0)
-        view.left_ms = (int64_t)((double)(size - bytes) * (double)lines / (double)bytes /
-                                 progress->lines_per_s * 1000);
-    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0;
-    size_t width = is_known ? window.ws_col : WIDTH;
-    fprintf(stderr, "\r%s\033[K", progress_text(&view, width - 1 + !is_known, text, sizeof(text)));
-    progress->drawn = now;
+    if (size > bytes && bytes > 0 && count > 0 && progress->per_s > 0)
+        view.left_ms = (int64_t)((double)(size - bytes) * (double)count / (double)bytes /
+                                 progress->per_s * 1000);
+    put(progress, progress_text(&view, columns(), text, sizeof(text)));
+}
+
+void progress_say(struct progress *progress, const char *sentence)
+{
+    char text[TEXT_BYTES];
+
+    if (!progress->is_shown)
+        return;
+    (void)snprintf(text, sizeof(text), "%s", sentence);
+    text[text_fit(text, columns())] = '\0';
+    put(progress, text);
 }
 
 void progress_clear(struct progress *progress)

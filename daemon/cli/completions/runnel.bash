@@ -34,7 +34,7 @@ _runnel() {
         :* | help:*) choices=$(runnel complete commands 2>/dev/null | sed 's/:.*//') ;;
         submit:* | run:*) [ "$before" = "$command" ] && choices=$(runnel complete kinds 2>/dev/null) ;;
         pause:* | resume:* | set:*) choices=$(runnel complete queues 2>/dev/null) ;;
-        load:*)
+        load:* | backup:* | export:* | import:*)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return
             ;;

@@ -68,12 +68,8 @@ static void numbers_are_easy_to_read(void **state)
 static void the_bar_fits_its_terminal(void **state)
 {
     (void)state;
-    struct progress_view view = {.lines = 12000,
-                                 .bytes = 500,
-                                 .size = 1000,
-                                 .lines_per_s = 9000,
-                                 .left_ms = 3000,
-                                 .times = 2};
+    struct progress_view view = {
+        .count = 12000, .bytes = 500, .size = 1000, .per_s = 9000, .left_ms = 3000, .times = 2};
     char text[512];
 
     assert_string_equal(progress_text(&view, 80, text, sizeof(text)),
@@ -88,6 +84,15 @@ static void the_bar_fits_its_terminal(void **state)
     assert_memory_equal(progress_text(&view, 80, text, sizeof(text)), "100% ", 5);
     for (size_t width = 1; width < 100; width++)
         assert_true(text_width(progress_text(&view, width, text, sizeof(text))) <= width);
+
+    view = (struct progress_view){.unit = PROGRESS_BYTES,
+                                  .count = 3 << 20,
+                                  .bytes = 3 << 20,
+                                  .size = 12 << 20,
+                                  .per_s = 1536 << 10,
+                                  .left_ms = 6000};
+    assert_string_equal(progress_text(&view, 40, text, sizeof(text)),
+                        " 25%  3.0 MiB  1.5 MiB/s  6.0s left");
 }
 
 /* ---- top ---- */
