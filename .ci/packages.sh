@@ -6,7 +6,7 @@ set -eu
 
 run='gcc libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libconfig-dev libsystemd-dev nettle-dev uthash-dev
     libcurl4-openssl-dev libncurses-dev curl jq'
-check="$run libcmocka-dev mandoc bsdextrautils tmux strace openssl valgrind libc6-dbg procps g++ pkg-config"
+check="$run libcmocka-dev mandoc bsdextrautils tmux zsh strace openssl valgrind libc6-dbg procps g++ pkg-config"
 system="$run systemd util-linux iproute2 procps python3"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck systemd"
 coverage="$check gcovr"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/units.h"
 
 enum { NAMES_MAX = 64 };
 
@@ -61,6 +62,15 @@ static int add(struct arguments *arguments, const struct option_row *row, const 
     return 0;
 }
 
+/* What follows an option whose value may be left out: nothing else than its value looks so. */
+static bool is_length(const char *word)
+{
+    rn_duration length = 0;
+    uint64_t seconds = 0;
+
+    return units_unsigned(word, UINT64_MAX, &seconds) == 0 || units_duration(word, &length) == 0;
+}
+
 /* One option at argv[0]; returns how many elements it takes. */
 static int take(struct arguments *arguments, int argc, char **argv, struct error *reterr)
 {
@@ -82,7 +92,8 @@ static int take(struct arguments *arguments, int argc, char **argv, struct error
         return error_set(reterr, -EINVAL, "the option --%s takes no value", row->name);
 
     int used = 1;
-    if (row->value != NULL && value == NULL && row->value[0] != '[') {
+    bool may_lack = row->value != NULL && row->value[0] == '[';
+    if (row->value != NULL && value == NULL && (!may_lack || (argc > 1 && is_length(argv[1])))) {
         if (argc < 2)
             return error_set(reterr, -EINVAL, "the option --%s needs a value: --%s %s", row->name,
                              row->name, row->value);

@@ -9,10 +9,10 @@
 
 /** One option. A table of them ends with a row without a name. */
 struct option_row {
-    const char *name; // without the dashes
-    char letter;      // the short form; 0: none
-    const char
-        *value; // what stands for its value in the help; NULL: it has none; "[D]": after = alone
+    const char *name;  // without the dashes
+    char letter;       // the short form; 0: none
+    const char *value; // what stands for its value in the help; NULL: it has none; "[D]": a length
+                       // of time, which may be left out
     const char *text;
 };
 

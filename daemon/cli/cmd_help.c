@@ -12,13 +12,8 @@ static void print_options(FILE *out, const struct option_row *rows)
     char left[LEFT_BYTES];
 
     for (; rows != NULL && rows->name != NULL; rows++) {
-        bool is_optional = rows->value != NULL && rows->value[0] == '[';
-        int length = is_optional ? (int)strlen(rows->value) - 2 : 0;
-        if (is_optional)
-            (void)snprintf(left, sizeof(left), "--%s[=%.*s]", rows->name, length, rows->value + 1);
-        else
-            (void)snprintf(left, sizeof(left), "--%s%s%s", rows->name,
-                           rows->value == NULL ? "" : " ", rows->value == NULL ? "" : rows->value);
+        (void)snprintf(left, sizeof(left), "--%s%s%s", rows->name, rows->value == NULL ? "" : " ",
+                       rows->value == NULL ? "" : rows->value);
         if (rows->letter != '\0')
             fprintf(out, "  -%c, %-*s %s\n", rows->letter, LEFT_COLUMNS - 6, left, rows->text);
         else
@@ -70,12 +65,8 @@ int cmd_help(struct cli *cli)
     }
     const char *name = cli->arguments->words[0];
     const struct command *command = command_find(name);
-    if (command == NULL) {
-        const char *near = command_near(name);
-        return cli_usage(cli, "there is no command '%s'%s%s%s", name,
-                         near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
-                         near == NULL ? "" : "'?");
-    }
+    if (command == NULL)
+        return command_unknown(name);
     command_print_help(command);
     return 0;
 }

@@ -97,24 +97,62 @@ int cmd_queues(struct cli *cli)
 
 /* ---- pause and resume ---- */
 
+/* Says so, and what was meant or which there are: not a path of the API's, as the daemon does. */
+static int no_queue(const struct cli *cli, const char *name)
+{
+    enum { SHOWN = 8 };
+    const char *names[SHOWN + 1] = {NULL};
+    const struct http_request request = {.method = "GET", .path = "/v1/queues"};
+    struct http_reply reply;
+    char list[SHOWN * (CONFIG_NAME_MAX + 2) + 1] = "";
+    size_t used = 0;
+
+    int r = http_call(cli->http, &request, &reply, NULL);
+    const json_t *queues = json_object_get(reply.json, "queues");
+    size_t count = r < 0 ? 0 : json_array_size(queues);
+    for (size_t i = 0; i < count && count <= SHOWN; i++) {
+        names[i] = member_text(json_array_get(queues, i), "name");
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i == 0 ? "" : ", ",
+                                 names[i]);
+    }
+    const char *near = nearest_name(name, names);
+    if (near != NULL)
+        (void)cli_fault(0, "there is no queue '%s': did you mean '%s'?", name, near);
+    else if (used > 0)
+        (void)cli_fault(0, "there is no queue '%s'; there %s %s", name, count == 1 ? "is" : "are",
+                        list);
+    else if (json_is_array(queues) && count == 0)
+        (void)cli_fault(0, "there is no queue '%s', nor any other", name);
+    else
+        (void)cli_fault(0, "there is no queue '%s': see runnel queues", name);
+    http_reply_fini(&reply);
+    return CLI_NOT_FOUND;
+}
+
 static int queue_path(const struct cli *cli, const char *name, const char *end, char *path)
 {
     // A name that is none is not sent: '/' and '?' would make another path of it.
     if (!config_name_valid(name))
-        return cli_fault(CLI_NOT_FOUND, "there is no queue '%s': see runnel queues", name);
-    (void)cli;
+        return no_queue(cli, name);
     (void)snprintf(path, PATH_BYTES, "/v1/queues/%s%s", name, end);
     return 0;
 }
 
-static int call_queue(const struct cli *cli, const char *method, const char *path, const char *body)
+static int call_queue(const struct cli *cli, const struct http_request *request, const char *name)
 {
     struct http_reply reply;
+    struct error error;
     char when[FORMAT_BYTES];
 
-    int code = cli_call(cli, method, path, body, &reply);
-    if (code != 0)
+    int r = http_call(cli->http, request, &reply, &error);
+    int code = r < 0                     ? cli_no_answer(r, &error)
+               : reply.status == 404     ? no_queue(cli, name)
+               : reply.status / 100 != 2 ? cli_refusal(&reply, "")
+                                         : 0;
+    if (code != 0) {
+        http_reply_fini(&reply);
         return code;
+    }
     const json_t *queue = reply.json;
     const char *rate = member_text(queue, "rate");
     int64_t until_ms = member_instant(queue, "paused_until");
@@ -136,9 +174,10 @@ static int each_queue(const struct cli *cli, const char *end, const char *body)
 
     for (size_t i = 0; i < cli->arguments->word_count; i++) {
         char path[PATH_BYTES];
+        const struct http_request request = {.method = "POST", .path = path, .body = body};
         int code = queue_path(cli, cli->arguments->words[i], end, path);
         if (code == 0)
-            code = call_queue(cli, "POST", path, body);
+            code = call_queue(cli, &request, cli->arguments->words[i]);
         worst = worst == 0 ? code : worst;
         if (code == CLI_NO_CONNECTION)
             break;
@@ -228,8 +267,9 @@ int cmd_set(struct cli *cli)
     (void)fputc('}', out);
     if (fclose(out) != 0 && code == 0)
         code = cli_no_memory();
+    const struct http_request request = {.method = "PATCH", .path = path, .body = body};
     if (code == 0)
-        code = call_queue(cli, "PATCH", path, body);
+        code = call_queue(cli, &request, cli->arguments->words[0]);
     free(body);
     return code;
 }

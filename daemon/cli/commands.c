@@ -29,6 +29,7 @@ const struct option_row common_options[] = {
     {"max-attempts", 0, "N", "attempts in all"}, \
     {"tag", 't', "TAG", "a tag to find it by; may be given several times"}, \
     {"key", 0, "KEY", "Idempotency-Key: the same call again makes no second task"}, \
+    {"wait", 'w', "[D]", "waits for its end, which run does anyway; at most so long"}, \
     {"retry-for", 0, "D", "how long a wait outlasts a daemon that is away (1m)"}
 
 #define FILTER_OPTIONS \
@@ -48,11 +49,9 @@ const struct option_row common_options[] = {
 
 static const struct option_row submit_options[] = {
     TASK_OPTIONS,
-    {"wait", 'w', "[D]", "waits for its end, at most so long"},
     {NULL, 0, NULL, NULL}};
 static const struct option_row run_options[] = {
     TASK_OPTIONS,
-    {"wait", 'w', "D", "waits at most so long"},
     {"cancel-on-interrupt", 0, NULL, "Ctrl-C cancels the task; else it goes on"},
     {NULL, 0, NULL, NULL}};
 static const struct option_row load_options[] = {
@@ -144,7 +143,7 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
-const char *command_near(const char *name)
+int command_unknown(const char *name)
 {
     const char *names[sizeof(commands) / sizeof(commands[0])] = {NULL};
     size_t count = 0;
@@ -153,5 +152,8 @@ const char *command_near(const char *name)
         if (command->summary != NULL)
             names[count++] = command->name;
     }
-    return nearest_name(name, names);
+    const char *near = nearest_name(name, names);
+    return cli_fault(CLI_USAGE, "there is no command '%s'%s%s%s; see runnel --help", name,
+                     near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
+                     near == NULL ? "" : "'?");
 }

@@ -22,8 +22,8 @@ extern const struct option_row common_options[];
 
 /** NULL: there is none. */
 const struct command *command_find(const char *name);
-/** The one that was probably meant; NULL: none. */
-const char *command_near(const char *name);
+/** Tells that there is none, and which one was probably meant; returns the code. */
+int command_unknown(const char *name);
 
 void commands_print_help(FILE *out);
 void command_print_help(const struct command *command);

@@ -12,6 +12,7 @@
 #include <runnel/clock.h>
 
 #include "cli/interrupt.h"
+#include "cli/probe.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 10000,
@@ -24,6 +25,7 @@ enum {
 struct http {
     CURL *curl;
     const struct settings *settings;
+    bool has_answered; // ever
     char error[CURL_ERROR_SIZE];
 };
 
@@ -271,6 +273,23 @@ static int told_unreachable(struct http *http, CURLcode code, struct error *rete
                      http_url(http), why);
 }
 
+/* Whether it looks as if http was written for https, or the other way: how such a connection ends
+ * is the other side's affair. */
+static bool is_other_scheme(const struct http *http, CURLcode code)
+{
+    switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_UNSUPPORTED_PROTOCOL: // HTTP/0.9, which any bytes are
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return !http->has_answered && probe_other_scheme(http_url(http));
+    default:
+        return false;
+    }
+}
+
 /* What a failure of libcurl means here. */
 static int told(struct http *http, const struct call *call, CURLcode code, struct error *reterr)
 {
@@ -283,6 +302,10 @@ static int told(struct http *http, const struct call *call, CURLcode code, struc
         return error_set(reterr, -ENOMEM, "out of memory");
     if (call->is_given_up || interrupt_seen())
         return error_set(reterr, -ECANCELED, "interrupted");
+    if (is_other_scheme(http, code))
+        return error_set(reterr, -EPROTO, "what answers at %s speaks %s: write %s://", url,
+                         url[4] == 's' ? "HTTP without TLS" : "TLS",
+                         url[4] == 's' ? "http" : "https");
     switch (code) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -338,10 +361,12 @@ int http_call(struct http *http, const struct http_request *request, struct http
     if (code == CURLE_OK)
         code = curl_easy_perform(http->curl);
     int r = 0;
-    if (code == CURLE_OK)
+    if (code == CURLE_OK) {
+        http->has_answered = true;
         take_reply(http, reply);
-    else
+    } else {
         r = told(http, &call, code, reterr);
+    }
     curl_slist_free_all(call.headers);
     return r;
 }

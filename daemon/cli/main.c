@@ -126,12 +126,8 @@ static int run(struct cli *cli, struct arguments *arguments, int argc, char **ar
         return without_command(cli);
     const char *name = argv[used];
     const struct command *command = command_find(name);
-    if (command == NULL) {
-        const char *near = command_near(name);
-        return cli_usage(cli, "there is no command '%s'%s%s%s", name,
-                         near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
-                         near == NULL ? "" : "'?");
-    }
+    if (command == NULL)
+        return command_unknown(name);
     cli->command_name = command->name;
     arguments->own = command->options;
     if (arguments_parse(arguments, argc - used - 1, argv + used + 1, false, &error) < 0)

@@ -288,8 +288,8 @@ const char *config_listener_fault(const struct config *config,
 /** -T: every setting in force, in the file's own syntax, defaults too. */
 int config_print(const struct config *config, FILE *file) RN_MUST_CHECK;
 
-/** The setting's names, for "did you mean": the nearest of names (NULL-terminated) within an edit
- * distance of 2, or NULL. */
+/** The setting's names, for "did you mean": the nearest of names (NULL-terminated) from which at
+ * most two letters differ, and at most a third of them, or NULL. */
 const char *nearest_name(const char *word, const char *const *names);
 
 /**

@@ -55,14 +55,15 @@ const char *nearest_name(const char *word, const char *const *names)
         return NULL;
 
     const char *nearest = NULL;
-    // Fewer changes than letters: otherwise each name of two letters is near to each other one.
-    size_t limit = length <= DISTANCE_MAX ? length : DISTANCE_MAX + 1;
+    size_t limit = DISTANCE_MAX + 1;
     for (size_t i = 0; names[i] != NULL; i++) {
         size_t name_length = strlen(names[i]);
         if (name_length > WORD_MAX)
             continue;
+        size_t longer = length > name_length ? length : name_length;
         size_t d = distance(word, length, names[i], name_length);
-        if (d < limit) {
+        // A third of the letters: otherwise each short name is near to each other one.
+        if (d < limit && d * 3 <= longer) {
             limit = d;
             nearest = names[i];
         }

@@ -298,8 +298,6 @@ static void queues_are_changed_while_they_run(void)
                "runnel: a queue has no 'rat': did you mean rate?; see runnel set --help\n");
     expect_run(runnel(daemon, "set", "slow", "workers=many"), 2, "", NULL);
     expect_run(runnel(daemon, "set", "slow", "rate=fast"), 6, "", NULL);
-    expect_run(runnel(daemon, "pause", "none"), 4, "", NULL);
-    expect_run(runnel(daemon, "pause", "../stats"), 4, "", NULL);
     daemon_stop(daemon);
 }
 
@@ -333,28 +331,6 @@ static void top_refuses_what_is_no_terminal(void)
     expect_run(runnel(daemon, "top"), 2, "",
                "runnel: top is for a terminal; for scripts there are stats, queues and ls with "
                "--json; see runnel top --help\n");
-    daemon_stop(daemon);
-}
-
-static void bash_completes_commands_options_kinds_and_queues(void)
-{
-    struct daemon *daemon = daemon_started(config);
-    const char *script = getenv("RUNNEL_SOURCE");
-    if (script == NULL)
-        harness_skip("RUNNEL_SOURCE is not set");
-
-    const char *line = plain_text(
-        "PATH=$(dirname \"$RUNNEL\"):$PATH; . '%s/daemon/cli/completions/runnel.bash'\n"
-        "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _runnel; echo \"${COMPREPLY[*]}\"; "
-        "}\n"
-        "try runnel re; try runnel submit f; try runnel pause s; try runnel ls --queue d\n"
-        "try runnel ls --st; try runnel --url \"$RUNNEL_URL\" run th; try runnel ls -s f\n"
-        "try runnel ls --queue = s; try runnel help pa\n",
-        script);
-    expect_run(runnel_shell(daemon, line), 0,
-               "result retry resume\nfail fine\nslow\ndefault\n--state=\nthree\nfailed\nslow\n"
-               "pause\n",
-               "");
     daemon_stop(daemon);
 }
 
@@ -480,9 +456,7 @@ HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
              SCENARIO(every_filter_of_a_list_is_one_of_an_action),
              SCENARIO(an_action_on_many_waits_for_its_end_or_says_what_is_open),
              SCENARIO(queues_are_changed_while_they_run), SCENARIO(the_daemon_tells_of_itself),
-             SCENARIO(top_refuses_what_is_no_terminal),
-             SCENARIO(bash_completes_commands_options_kinds_and_queues),
-             SCENARIO(what_is_wrong_is_said_in_one_line),
+             SCENARIO(top_refuses_what_is_no_terminal), SCENARIO(what_is_wrong_is_said_in_one_line),
              SCENARIO(a_daemon_that_is_not_there_is_told_with_its_address),
              SCENARIO(a_reader_that_goes_away_ends_it_quietly), SCENARIO(every_command_has_a_help),
              SCENARIO(url_and_token_come_from_options_variables_and_the_file))

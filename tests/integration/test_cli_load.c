@@ -136,9 +136,9 @@ static void a_bad_line_is_named_and_what_came_before_stays(void)
     struct daemon *daemon = daemon_started(config);
     char *path = plain_text("%s/lines", scenario_folder());
 
-    file_write(path, plain_text("%s%s{\"kind\":\"nope\"}\n%s", line_of(0), line_of(1), line_of(3)));
+    file_write(path, plain_text("%s%s{\"kind\":\"nop\"}\n%s", line_of(0), line_of(1), line_of(3)));
     expect_run(runnel(daemon, "load", path, "--key", "k"), 6, "",
-               plain_text("runnel: %s: line 3: kind: unknown kind 'nope': did you mean 'noop'?\n"
+               plain_text("runnel: %s: line 3: kind: unknown kind 'nop': did you mean 'noop'?\n"
                           "runnel: 2 lines are stored; go on with: runnel load --key k %s\n",
                           path, path));
     file_write(path, plain_text("%s%snope\n", line_of(0), line_of(1)));
@@ -150,6 +150,19 @@ static void a_bad_line_is_named_and_what_came_before_stays(void)
     file_write(path, plain_text("%s%s%s", line_of(0), line_of(1), line_of(2)));
     expect_run(runnel(daemon, "load", path, "--key", "k"), 0, "3 tasks loaded, ids 1 to 3\n", "");
     expect_each_once(daemon, 3);
+    daemon_stop(daemon);
+}
+
+static void one_line_is_stored_and_no_more_are(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    char *path = plain_text("%s/lines", scenario_folder());
+
+    file_write(path, plain_text("%snope\n", line_of(0)));
+    struct run run = runnel(daemon, "load", path, "--key", "k");
+
+    assert_int_equal(run.status, 6);
+    assert_true(contains(run.err, "runnel: 1 line is stored; go on with: "));
     daemon_stop(daemon);
 }
 
@@ -227,6 +240,7 @@ static void it_gives_up_on_a_daemon_that_stays_away(void)
 HARNESS_MAIN(SCENARIO(a_stream_outlasts_two_kills_of_the_daemon_each_line_once),
              SCENARIO(a_file_outlasts_two_kills_of_the_daemon_each_line_once),
              SCENARIO(a_bad_line_is_named_and_what_came_before_stays),
+             SCENARIO(one_line_is_stored_and_no_more_are),
              SCENARIO(other_lines_under_the_same_key_are_refused),
              SCENARIO(what_cannot_be_loaded_is_said),
              SCENARIO(a_load_that_is_interrupted_says_how_to_go_on),

@@ -30,10 +30,10 @@ static void names_are_lower_case_and_begin_with_a_letter(void **state)
             fail_msg("%s", wrong[i]);
 }
 
-static void nearest_name_is_at_most_two_changes_away(void **state)
+static void nearest_name_differs_in_a_third_of_its_letters_at_most(void **state)
 {
     (void)state;
-    static const char *const names[] = {"workers", "rate", "burst", "base", "is", NULL};
+    static const char *const names[] = {"workers", "rate", "burst", "base", "is", "top", NULL};
     static const struct {
         const char *word;
         const char *nearest;
@@ -47,7 +47,9 @@ static void nearest_name_is_at_most_two_changes_away(void **state)
         {"bate", "rate"},         // as near as base: the first
         {"bas", "base"},          //
         {"xy", NULL},             // two changes of two letters say nothing
-        {"it", "is"},             //
+        {"it", NULL},             // half of the letters
+        {"foo", NULL},            // two of three: no top
+        {"tpo", "top"},           // a third
         {"", NULL},               //
         {"x2345678901234567890123456789012345678901234567890123456789012345678901234567890", NULL},
     };
@@ -111,7 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_lower_case_and_begin_with_a_letter),
-        cmocka_unit_test(nearest_name_is_at_most_two_changes_away),
+        cmocka_unit_test(nearest_name_differs_in_a_third_of_its_letters_at_most),
         cmocka_unit_test(nothing_is_near_when_there_are_no_names),
         cmocka_unit_test(placeholders_are_whole_elements_or_end_after_an_equals_sign),
     };
