@@ -241,7 +241,7 @@ $(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) $(BUILD)/d
 # Those that are shell scripts stand beside the programs. The one that installs the library builds it by itself, so a sanitizer
 # would change nothing; what the client's screens show is the same with one.
 integration_scripts := $(patsubst %,$(BUILD)/%,$(filter-out $(if $(SAN),%/test_install.sh %/test_cli_transcript.sh),$(wildcard tests/integration/test_*.sh)))
-$(integration_scripts): $(BUILD)/%: %
+$(integration_scripts): $(BUILD)/%: % | $(integration_tools)
 	@mkdir -p $(@D)
 	@install -m 755 $< $@
 integration_tests += $(integration_scripts)

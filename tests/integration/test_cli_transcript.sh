@@ -11,7 +11,7 @@ export LC_ALL=C.UTF-8 TZ=UTC
 here=$(cd "$(dirname "$0")" && pwd)
 daemon=${RUNNELD:-$here/../../runneld}
 client=${RUNNEL:-$here/../../runnel}
-wanted=${RUNNEL_SOURCE:-.}/tests/integration/transcripts
+wanted=$(cd "${RUNNEL_SOURCE:-.}" && pwd)/tests/integration/transcripts
 folder=$(mktemp -d "${TMPDIR:-/tmp}/transcript.XXXXXX")
 long=a123456789b123456789c123456789d123456789e123456789f123456789g123
 pid=
@@ -21,6 +21,8 @@ unset NO_COLOR COLUMNS TMUX
 
 # A socket's path is short: not below the test's own folder.
 sockets=$(mktemp -d /tmp/rt.XXXXXX)
+# What is saved lies here.
+cd "$folder" || exit 1
 # Which terminal is in use stands in a file: those who open one are in subshells.
 echo 0 >"$sockets/number"
 terminal() {
@@ -32,7 +34,7 @@ terminal() {
 opened() {
     terminal kill-server 2>/dev/null
     echo "$(($(<"$sockets/number") + 1))" >"$sockets/number"
-    terminal new-session -d -x "${1%x*}" -y "${1#*x}" "$2; printf '= %s\n' \$?; exec cat"
+    terminal new-session -d -x "${1%x*}" -y "${1#*x}" "$2; printf '= %s\n' \$?; exec cat" 5>&- 6<&-
 }
 
 finish() {
@@ -136,6 +138,8 @@ mask() {
         -e 's/pid [0-9]+/pid <pid>/; s/libcurl [0-9.]+/libcurl <version>/; s/runneld? [0-9]+\.[0-9.]+/<runnel>/' \
         -e 's/(<port>  up ).*/\1<took> …/; s/ +WHY/ WHY/; s/(<age> something).*/\1 …/; s/<age> \)/<age>)/; s/<time> +/<time>  /' \
         -e 's/[0-9.,]+\/s(  +|$)/<rate>\1/g' \
+        -e "s#$sockets#<folder>#g" \
+        -e 's/[0-9.]+ [KM]iB(, |  )/<size>\1/; s/(<size>  )[0-9.]+ [KM]?i?B\/s.*/\1<rate> …/; s/(keys?, )([0-9]+ms|[0-9.]+s)/\1<took>/' \
         -e 's/broke \([^)]*\)/broke (<why>)/; s/tried (again )?[0-9]+ times?/tried \1<n> times/' \
         -e 's/ +$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
 }
@@ -243,6 +247,91 @@ done | sed -E 's/"(id|pid|worker|wall_ms|cpu_ms|duration_ms|max_rss_kib)":[0-9]+
     escapes=yes screen 120x24 "$client ls --state cancelled --color always | cat"
     escapes=yes screen 80x24 "$client ls --state cancelled --color never"
 } | sed $'s/\e/\\\\e/g' | compare color.txt
+
+# ---- all that there is, saved and brought back ----
+
+# answering FILE [BYTES]: the tool answers the next request at the socket, with so many bytes of the file; $asked is what it says.
+answering() {
+    rm -f "$folder/asked" "$folder/hold"
+    mkfifo "$folder/asked" "$folder/hold"
+    "$here/tools/answer" "$sockets/answer" "$@" <"$folder/hold" >"$folder/asked" &
+    exec 5>"$folder/hold" 6<"$folder/asked"
+    read -r -t 60 <&6 # ready
+}
+
+# answer_of STATUS TYPE: an answer with what stands on standard input.
+answer_of() {
+    local body
+    body=$(cat; echo .)
+    body=${body%.}
+    printf 'HTTP/1.1 %s x\r\nContent-Type: application/%s\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" "${#body}" "$body"
+}
+
+saved="$client --url unix:$sockets/answer"
+{
+    echo '{"runnel_export":1,"store_id":"0123456789abcdef","last_id":1000,"queues":2,"tasks":1000,"keys":1}'
+    seq 1003 | sed 's/.*/{"id":&}/'
+} >"$folder/lines.ndjson"
+answer_of 200 x-ndjson <"$folder/lines.ndjson" >"$folder/export"
+answer_of 200 json >"$folder/import" <<<'{"queues":2,"tasks":1000,"keys":1,"first_id":501,"last_id":1500,"ids_kept":false,"replayed":false,"dry_run":false}'
+answer_of 422 problem+json >"$folder/broken" <<<'{"code":"invalid-import","line":7,"detail":"line 7: id: is there twice"}'
+answer_of 503 problem+json >"$folder/busy" <<<'{"code":"busy","detail":"another backup is being made or sent: one at a time"}'
+
+for size in 80x24 40x12; do
+    rm -f saved.db saved.ndjson
+    {
+        screen "$size" "$client backup saved.db"
+        for command in 'backup saved.db' 'backup -' 'export saved.db'; do
+            screen "$size" "$client $command"
+        done
+        answering "$folder/busy"
+        screen "$size" "$saved backup other.db"
+        answering "$folder/export"
+        screen "$size" "$saved export saved.ndjson"
+        answering "$folder/import"
+        screen "$size" "$saved import saved.ndjson --key k"
+        answering "$folder/broken"
+        screen "$size" "$saved import saved.ndjson --key k"
+    } | sed "s#--url unix:$sockets/answer ##" | compare "saved-$size.txt"
+done
+{
+    rm -f saved.db
+    in_pipe "$client" backup saved.db
+    in_pipe "$client" backup saved.db
+    answering "$folder/export"
+    # shellcheck disable=SC2086 # a list of words
+    in_pipe $saved export - | sed '/^{"id":[0-9]*}$/d'
+    answering "$folder/import"
+    # shellcheck disable=SC2086
+    in_pipe $saved import lines.ndjson --key k
+} | sed "s#--url unix:$sockets/answer ##" | compare saved-pipe.txt
+
+# In the middle: the bar is there, then whoever answered has gone.
+{
+    rm -f cut.db cut.ndjson
+    answer_of 200 vnd.sqlite3 <"$folder/lines.ndjson" >"$folder/half"
+    for command in 'backup cut.db' 'export cut.ndjson'; do
+        for size in 80x24 40x12; do
+            answering "$folder/half" 8000
+            opened "$size" "$saved $command"
+            read -r -t 60 <&6 # asked
+            shown '^ +[0-9]+%'
+            terminal capture-pane -p | head -n 1
+            exec 5>&-
+            shown '^= 5$'
+            terminal capture-pane -p -J | sed '/^$/d'
+        done
+    done
+    for size in 80x24 40x12; do
+        answering "$folder/half" 0
+        opened "$size" "$saved import lines.ndjson --key k --retry-for 300ms"
+        read -r -t 60 <&6
+        exec 5>&-
+        shown '^= 5$'
+        terminal capture-pane -p -J | sed '/^$/d'
+    done
+    ls cut* 2>&1
+} | sed -E 's/after [0-9,]+ lines/after <n> lines/; s/[0-9,]+ lines  [0-9.,]+\/s.*/<n> lines  <rate> …/' | compare stopped-saved.txt
 
 # ---- the daemon is stopped in the middle ----
 
