@@ -108,6 +108,12 @@ int cli_refusal(const struct http_reply *reply, const char *prefix)
     return code;
 }
 
+int cli_too_old(const struct cli *cli)
+{
+    return cli_fault(CLI_NOT_FOUND, "the daemon at %s knows no %s: it is older than this client",
+                     http_url(cli->http), cli->command_name);
+}
+
 int cli_call(const struct cli *cli, const char *method, const char *path, const char *body,
              struct http_reply *ret_reply)
 {

@@ -54,6 +54,9 @@ int cli_no_answer(int error, const struct error *reason);
 /** Tells what a refusal says: the detail, and each field at fault. prefix: "task 7: ", or "". */
 int cli_refusal(const struct http_reply *reply, const char *prefix);
 
+/** Tells that the daemon has no such call, which a 404 to one without a name in its path means. */
+int cli_too_old(const struct cli *cli);
+
 /**
  * One call that has to succeed. body may be NULL.
  *

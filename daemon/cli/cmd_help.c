@@ -8,7 +8,7 @@
 
 static void print_options(FILE *out, const struct option_row *rows)
 {
-    enum { LEFT_BYTES = 64, LEFT_COLUMNS = 26 };
+    enum { LEFT_BYTES = 64, LEFT_COLUMNS = 28 };
     char left[LEFT_BYTES];
 
     for (; rows != NULL && rows->name != NULL; rows++) {

@@ -74,6 +74,8 @@ static int told(const struct download *download, int error, const struct http_re
                          is_standard ? "what was written is not whole" : "nothing is kept");
     if (error < 0)
         return cli_no_answer(error, reason);
+    if (reply->status == 404)
+        return cli_too_old(download->cli);
     if (reply->status / 100 != 2)
         return cli_refusal(reply, "");
     if (reply->expected_bytes < 0 || (uint64_t)reply->expected_bytes != download->save.bytes)

@@ -53,6 +53,8 @@ int save_begin(struct save *save, const char *path)
     *save = (struct save){.path = path, .fd = STDOUT_FILENO};
     if (is_standard(save))
         return 0;
+    if (path[0] == '\0')
+        return cli_fault(CLI_USAGE, "a file needs a name");
     if (lstat(path, &status) == 0)
         return is_there(path);
     int length = snprintf(temporary, sizeof(temporary), "%s.XXXXXX" TEMPORARY_END, path);

@@ -68,6 +68,8 @@ static int refused(const struct upload *upload, const struct http_reply *reply)
     char count[FORMAT_BYTES];
     char first[2 * FORMAT_BYTES] = "";
 
+    if (reply->status == 404)
+        return cli_too_old(upload->cli);
     // A detail begins with its line; fields at fault do not.
     bool needs_line = line > 0 && json_array_size(json_object_get(reply->json, "errors")) > 0;
     const char *path = strcmp(upload->path, "-") == 0 ? "standard input" : upload->path;

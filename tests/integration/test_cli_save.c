@@ -407,6 +407,10 @@ static void an_import_says_what_has_become_of_it(void)
          "--key=k", 6, "", plain_text("%sline 3: id: is missing\n", prefix)},
         {409, "{\"code\":\"key-conflict\",\"detail\":\"the key a is taken\"}", "--key=k", 6, "",
          plain_text("%sthe key a is taken\n", prefix)},
+        {404, "{\"code\":\"not-found\",\"detail\":\"there is nothing at this path\"}", "--key=k", 4,
+         "",
+         plain_text("runnel: the daemon at %s knows no import: it is older than this client\n",
+                    fake->url)},
         {200, "{\"queues\":1}", "--json", 0, "{\"queues\":1}\n", NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

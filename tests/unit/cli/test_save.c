@@ -1,0 +1,161 @@
+/* A file that is there whole or not at all. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/save.h"
+#include "fault.h"
+
+enum { NAME_BYTES = 512 };
+
+static char folder[NAME_BYTES];
+static char path[NAME_BYTES + 8];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *above = getenv("TMPDIR");
+
+    (void)snprintf(folder, sizeof(folder), "%s/save-XXXXXX", above == NULL ? "/tmp" : above);
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(path, sizeof(path), "%s/file", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    fault_reset();
+    (void)unlink(path);
+    return rmdir(folder);
+}
+
+static unsigned files(void)
+{
+    DIR *stream = opendir(folder);
+    unsigned count = 0;
+
+    assert_non_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += entry->d_name[0] != '.';
+    (void)closedir(stream);
+    return count;
+}
+
+static void it_has_its_name_when_it_is_whole(void **state)
+{
+    (void)state;
+    struct save save;
+    struct stat status;
+
+    assert_int_equal(save_begin(&save, path), 0);
+    assert_int_equal(save_write(&save, "hello ", 6), 0);
+    assert_int_equal(save_write(&save, "there", 5), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(access(save_temporary(&save), F_OK), 0);
+    assert_int_equal(save_sync(&save), 0);
+    fault_fail(FAULT_OPEN, 1, EACCES); // of the folder, to sync it: no fault
+    assert_int_equal(save_keep(&save), 0);
+
+    assert_true(fault_reached());
+    assert_int_equal(save.bytes, 11);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 11);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    assert_int_equal(files(), 1);
+}
+
+static void what_was_given_up_leaves_nothing_of_what_stood_beside_it(void **state)
+{
+    (void)state;
+    static const char *const suffixes[] = {"-lock", "-wal", "-shm", "-journal"};
+    struct save save;
+
+    assert_int_equal(save_begin(&save, path), 0);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        char name[2 * NAME_BYTES];
+        (void)snprintf(name, sizeof(name), "%s%s", save_temporary(&save), suffixes[i]);
+        FILE *file = fopen(name, "wxe");
+        assert_non_null(file);
+        assert_int_equal(fclose(file), 0);
+    }
+    assert_int_equal(files(), 5);
+    save_discard(&save);
+
+    assert_int_equal(files(), 0);
+}
+
+static void a_write_or_a_sync_that_fails_is_told(void **state)
+{
+    (void)state;
+    struct save save;
+
+    assert_int_equal(save_begin(&save, path), 0);
+    fault_fail(FAULT_WRITE, 1, EINTR); // no fault
+    assert_int_equal(save_write(&save, "a", 1), 0);
+    assert_true(fault_reached());
+    fault_fail(FAULT_WRITE, 1, ENOSPC);
+    assert_int_equal(save_write(&save, "b", 1), -ENOSPC);
+    assert_true(fault_reached());
+    assert_int_equal(save.error, -ENOSPC);
+    save_discard(&save);
+    assert_int_equal(files(), 0);
+
+    assert_int_equal(save_begin(&save, path), 0);
+    fault_fail(FAULT_FSYNC, 1, EIO);
+    assert_int_equal(save_sync(&save), CLI_OUTPUT);
+    assert_true(fault_reached());
+    save_discard(&save);
+    assert_int_equal(files(), 0);
+}
+
+static void nothing_is_replaced(void **state)
+{
+    (void)state;
+    struct save save;
+
+    assert_int_equal(save_begin(&save, path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(save_sync(&save), 0);
+    assert_int_equal(save_keep(&save), CLI_USAGE);
+    assert_int_equal(files(), 1);
+    assert_int_equal(save_begin(&save, path), CLI_USAGE);
+    assert_int_equal(files(), 1);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void a_name_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    struct save save;
+    char name[PATH_BYTES + 8];
+
+    memset(name, 'a', sizeof(name));
+    name[PATH_BYTES - 8] = '\0';
+    assert_int_equal(save_begin(&save, name), CLI_USAGE);
+    assert_int_equal(save_begin(&save, "/nonexistent/file"), CLI_USAGE);
+    assert_int_equal(save_begin(&save, ""), CLI_USAGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_has_its_name_when_it_is_whole, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(what_was_given_up_leaves_nothing_of_what_stood_beside_it,
+                                        make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_write_or_a_sync_that_fails_is_told, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(nothing_is_replaced, make_folder, remove_folder),
+        cmocka_unit_test(a_name_that_cannot_be_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
