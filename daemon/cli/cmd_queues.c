@@ -160,9 +160,11 @@ static int call_queue(const struct cli *cli, const struct http_request *request,
     if (cli->is_json)
         code = cli_print_json(cli, &reply);
     else
-        printf("%s: %" PRId64 " workers, %s%s%s%s\n", member_text(queue, "name"),
-               member_number(queue, "workers"), rate[0] == '\0' ? "no rate" : rate,
-               is_paused ? ", paused" : "", is_paused && until_ms != 0 ? ", ends " : "",
+        printf("%s: %" PRId64 " %s, %s%s%s%s\n", member_text(queue, "name"),
+               member_number(queue, "workers"),
+               member_number(queue, "workers") == 1 ? "worker" : "workers",
+               rate[0] == '\0' ? "no rate" : rate, is_paused ? ", paused" : "",
+               is_paused && until_ms != 0 ? ", ends " : "",
                is_paused && until_ms != 0 ? cli_instant(cli, until_ms, when) : "");
     http_reply_fini(&reply);
     return code;

@@ -37,7 +37,7 @@ const struct option_row common_options[] = {
     {"queue", 'q', "QUEUE", "of this queue"}, \
     {"kind", 'k', "KIND", "of this kind"}, \
     {"tag", 't', "TAG", "with this tag"}, \
-    {"after", 0, "TIME", "submitted after then"}, \
+    {"after", 0, "TIME", "submitted after then: 1h (ago), 18:30 (the last one), '2026-12-24 18:30', RFC 3339"}, \
     {"before", 0, "TIME", "submitted before then"}, \
     {"finished-after", 0, "TIME", "finished after then"}, \
     {"finished-before", 0, "TIME", "finished before then"}, \

@@ -35,6 +35,19 @@ bool list_has_filter(const struct cli *cli)
     return false;
 }
 
+/* An instant of what has been: how long ago, or as ever, but 18:30 is the last one. */
+static int take_past(const char *word, int64_t now_ms, char *text)
+{
+    enum { DAY_MS = 24 * 60 * 60 * 1000 };
+    rn_duration length = 0;
+
+    if (units_duration(word, &length) < 0)
+        return values_instant(word, now_ms - DAY_MS, text); // the next one after a day ago
+    int64_t ms = now_ms - length / RN_MILLISECOND;
+    (void)units_instant_text(ms < 0 ? 0 : ms, text);
+    return 0;
+}
+
 /* A filter's value; an instant is written into text, of UNITS_INSTANT_BYTES. *ret_value stays NULL
  * where it was not given. */
 static int take_value(const struct cli *cli, size_t which, char *text, const char **ret_value)
@@ -42,10 +55,10 @@ static int take_value(const struct cli *cli, size_t which, char *text, const cha
     const char *value = arguments_value(cli->arguments, filters[which].option);
 
     if (value != NULL && filters[which].is_instant) {
-        if (values_instant(value, cli->now_ms, text) < 0)
+        if (take_past(value, cli->now_ms, text) < 0)
             return cli_usage(cli,
-                             "--%s: '%s' is no time, such as '2026-12-24 18:30' or "
-                             "2026-12-24T18:30:00Z",
+                             "--%s: '%s' is no time, such as 1h (ago), 18:30, '2026-12-24 18:30' "
+                             "or 2026-12-24T18:30:00Z",
                              filters[which].option, value);
         value = text;
     }

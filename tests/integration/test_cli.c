@@ -224,6 +224,9 @@ static void every_filter_of_a_list_is_one_of_an_action(void)
                    {"--queue", "default", 3},
                    {"--after", "2020-01-01T00:00:00Z", 3},
                    {"--before", "2020-01-01T00:00:00Z", 0},
+                   {"--after", "1h", 3},
+                   {"--before", "1h", 0},
+                   {"--finished-before", "1h30m", 0},
                    {"--finished-after", "2020-01-01T00:00:00Z", 3},
                    {"--finished-before", "2020-01-01T00:00:00Z", 0}};
     for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
@@ -237,6 +240,12 @@ static void every_filter_of_a_list_is_one_of_an_action(void)
                    plain_text("would remove %u task%s\n", lines, lines == 1 ? "" : "s"), "");
     }
     expect_run(runnel(daemon, "rm", "--finished-before", "soon"), 2, "", NULL);
+    // A time of the day is the last one, never one to come.
+    for (int64_t minutes = -30; minutes <= 30; minutes += 60) {
+        const char *time = plain_text("%.5s", instant(wall_ms() + minutes * 60000) + 11);
+        expect_run(runnel(daemon, "rm", "-n", "--after", time), 0, "would remove 3 tasks\n", "");
+        expect_run(runnel(daemon, "rm", "-n", "--before", time), 0, "would remove 0 tasks\n", "");
+    }
     expect_run(runnel(daemon, "rm", "--queue", "a,,b"), 6, "", NULL);
     expect_run(runnel(daemon, "rm", "--queue", "\xFF"), 2, "", NULL);
     expect_run(runnel(daemon, "retry", "-n", "--state", "succeeded,failed"), 0,
@@ -287,10 +296,10 @@ static void queues_are_changed_while_they_run(void)
     expect_text(changed, "rate", "10/s");
     expect_number(changed, "burst", 5);
     expect_run(runnel(daemon, "set", "slow", "rate=", "workers=default", "burst="), 0,
-               "slow: 1 workers, 1/h\n", "");
+               "slow: 1 worker, 1/h\n", "");
     expect_run(runnel(daemon, "pause", "slow", "default"), 0,
-               "slow: 1 workers, 1/h, paused\ndefault: 4 workers, no rate, paused\n", "");
-    expect_run(runnel(daemon, "resume", "slow"), 0, "slow: 1 workers, 1/h\n", "");
+               "slow: 1 worker, 1/h, paused\ndefault: 4 workers, no rate, paused\n", "");
+    expect_run(runnel(daemon, "resume", "slow"), 0, "slow: 1 worker, 1/h\n", "");
     struct run for_a_while = runnel(daemon, "pause", "slow", "--for", "1h");
     assert_int_equal(for_a_while.status, 0);
     assert_true(contains(for_a_while.out, "paused, ends 20"));

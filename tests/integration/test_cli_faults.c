@@ -50,7 +50,7 @@ static void a_queue_that_is_not_there_is_told_with_those_that_are(void)
                "runnel: there is no queue 'solw': did you mean 'slow'?\n");
     expect_run(runnel(daemon, "set", "../stats", "rate=1/s"), 4, "",
                "runnel: there is no queue '../stats'; there are default, slow\n");
-    expect_run(runnel(daemon, "pause", "nope", "slow"), 4, "slow: 1 workers, no rate, paused\n",
+    expect_run(runnel(daemon, "pause", "nope", "slow"), 4, "slow: 1 worker, no rate, paused\n",
                NULL);
     daemon_stop(daemon);
 
