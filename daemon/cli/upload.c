@@ -42,8 +42,12 @@ static void tick(uint64_t received, uint64_t expected, void *arg)
 
     (void)received;
     (void)expected;
-    progress_draw(&upload->progress, source_lines(source), source->position, source->size,
-                  upload->patience.in_all);
+    if (!source->has_ended)
+        progress_draw(&upload->progress, source_lines(source), source->position, source->size,
+                      upload->patience.in_all);
+    else if (!upload->is_sent)
+        progress_say(&upload->progress, "all is sent, the daemon stores it");
+    upload->is_sent = source->has_ended;
 }
 
 /* ---- how it ends ---- */

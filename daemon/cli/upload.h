@@ -20,6 +20,7 @@ struct upload {
     struct source source;
     struct progress progress;
     struct patience patience;
+    bool is_sent; // to its end, in this try
 };
 
 /**
