@@ -12,6 +12,8 @@
 
 #include "cli/cli.h"
 
+enum { SIGNAL_BASE = 128 };
+
 static volatile sig_atomic_t seen;
 static void (*run_fn)(void); // set while no handler is that calls it
 
@@ -37,25 +39,31 @@ static void run_and_end(int number)
     static const char on_terminal[] = "\r\033[Krunnel: interrupted\n"; // a bar may stand there
     const char *text = isatty(STDERR_FILENO) == 1 ? on_terminal : bare;
 
-    (void)number;
     run_fn();
+    if (number == SIGPIPE) // nobody reads what could be said
+        _exit(SIGNAL_BASE + SIGPIPE);
     (void)!write(STDERR_FILENO, text, strlen(text));
     _exit(CLI_INTERRUPTED);
 }
 
 void interrupt_run(void (*fn)(void))
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     enum { COUNT = sizeof(numbers) / sizeof(numbers[0]) };
     struct sigaction action = {.sa_handler = fn == NULL ? SIG_DFL : run_and_end};
+    struct sigaction before;
 
     if (fn != NULL)
         run_fn = fn;
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < COUNT; i++)
         (void)sigaddset(&action.sa_mask, numbers[i]);
-    for (size_t i = 0; i < COUNT; i++)
-        (void)sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < COUNT; i++) {
+        // What nohup or a shell had ignored stays so.
+        bool is_ignored = sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN;
+        if (!is_ignored)
+            (void)sigaction(numbers[i], &action, NULL);
+    }
 }
 
 bool interrupt_seen(void)

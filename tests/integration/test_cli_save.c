@@ -244,6 +244,12 @@ static void what_cannot_be_written_is_said_and_removed(void)
     assert_string_equal(run.err,
                         plain_text("runnel: %s/b.db can't be written (File too large)\n", folder));
     assert_int_equal(files_in(folder), 0);
+    // Nor does it stay where nobody reads why.
+    expect_run(runnel_shell(daemon, plain_text("exec 7> >(:); wait $!; ulimit -f 4; trap '' XFSZ; "
+                                               "$RUNNEL backup '%s/b.db' 2>&7; echo $?",
+                                               folder)),
+               0, "141\n", "");
+    assert_int_equal(files_in(folder), 0);
     daemon_stop(daemon);
 }
 
