@@ -97,7 +97,9 @@ package_sets := $(if $(filter run,$(MAKECMDGOALS)),run) \
     $(if $(filter check check-unit check-examples check-integration check-long valgrind,$(MAKECMDGOALS)),check) \
     $(if $(filter lint format,$(MAKECMDGOALS)),lint) $(if $(filter bench,$(MAKECMDGOALS)),bench) \
     $(if $(filter coverage,$(MAKECMDGOALS)),coverage) $(if $(filter mutate model,$(MAKECMDGOALS)),check) \
-    $(if $(filter docs,$(MAKECMDGOALS)),docs) $(if $(filter check-system,$(MAKECMDGOALS)),system)
+    $(if $(filter docs,$(MAKECMDGOALS)),docs) $(if $(filter check-system,$(MAKECMDGOALS)),system) \
+    $(if $(filter check-fuzz,$(MAKECMDGOALS)),check) $(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
+    $(if $(filter coverage-parsers,$(MAKECMDGOALS)),coverage)
 package_sets += $(filter deb check-deb,$(MAKECMDGOALS))
 
 .PHONY: packages
@@ -115,6 +117,7 @@ $(BUILD)/tests/unit/lib/%.o: flags = -fPIE -Ilib/include -Ilib/src -Itests/unit
 $(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration
 $(BUILD)/tests/bench/lib/%.o: flags = -fPIE -Ilib/include -Itests/bench
 $(BUILD)/tests/examples/%.o: flags = -fPIE -Ilib/include
+$(BUILD)/tests/fuzz/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -Itests/unit/api -Itests/fuzz
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
@@ -263,6 +266,22 @@ $(example_scripts): $(BUILD)/%: % | $(examples) $(example_programs)
 	@install -m 755 $< $@
 example_tests := $(example_scripts) $(filter $(BUILD)/tests/examples/test_%,$(example_programs))
 
+# Fuzz targets: a file each, a function of any bytes. As tests they are linked with a driver that gives them their corpus; for
+# `make fuzz` (LIBFUZZER=1), which builds with clang, with libFuzzer in its place.
+fuzz_main := $(if $(LIBFUZZER),,$(BUILD)/tests/fuzz/driver.o)
+fuzz_support := $(BUILD)/tests/fuzz/support.o $(fuzz_main)
+fuzz_link = $(link) $(if $(LIBFUZZER),-fsanitize=fuzzer) -o $@ $^ $(if $(LIBFUZZER),,-lcmocka) -ljansson
+fuzz_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_of_client := $(filter %/fuzz_client,$(fuzz_tests))
+$(fuzz_of_client): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(below_cli)
+	$(fuzz_link) $(libs_cli)
+# The server of this one has the engine of the API's unit tests.
+fuzz_of_http := $(filter %/fuzz_http,$(fuzz_tests))
+$(fuzz_of_http): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(BUILD)/tests/unit/api/fake_engine.o $(below_api)
+	$(fuzz_link) $(libs_api)
+$(filter-out $(fuzz_of_client) $(fuzz_of_http),$(fuzz_tests)): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(below_api)
+	$(fuzz_link) $(libs_api)
+
 # The daemon once more, with built-ins that misbehave; there are no hooks for them in the product.
 test_daemon_objects := $(call objects_of,tests/integration/daemon/*.c)
 $(BUILD)/tests/runneld: $(main_object) $(test_daemon_objects) $(below_api)
@@ -281,12 +300,15 @@ run_tests = rm -rf '$(seen_folder)' && mkdir -p '$(seen_folder)' && RUNNELD='$(a
     RUNNEL_CONFIG='$(abspath config/runneld.conf)' RUNNEL_README='$(abspath README.md)' RUNNEL_SOURCE='$(CURDIR)' RUNNEL_MAN='$(abspath $(BUILD)/man)' CC='$(CC)' \
     JOBS=$(JOBS) tests/run.sh $(BUILD)/tests
 
-.PHONY: check check-unit check-examples check-integration check-long valgrind
-check: $(call chosen,$(unit_tests) $(example_tests) $(integration_tests)) $(daemons) $(manual) $(seen_test) ## unit, then example and integration tests
-	@$(run_tests) $(call chosen,$(unit_tests)) -- $(call chosen,$(example_tests) $(integration_tests)) -- $(seen_test)
+.PHONY: check check-unit check-fuzz check-examples check-integration check-long valgrind
+check: $(call chosen,$(unit_tests) $(fuzz_tests) $(example_tests) $(integration_tests)) $(daemons) $(manual) $(seen_test) ## unit tests and corpora, then example and integration tests
+	@$(run_tests) $(call chosen,$(unit_tests) $(fuzz_tests)) -- $(call chosen,$(example_tests) $(integration_tests)) -- $(seen_test)
 
 check-unit: $(call chosen,$(unit_tests)) ## the unit tests alone
 	@$(run_tests) $(call chosen,$(unit_tests))
+
+check-fuzz: $(call chosen,$(fuzz_tests)) ## the fuzz targets' corpora alone, without libFuzzer
+	@$(run_tests) $(call chosen,$(fuzz_tests))
 
 check-examples: $(call chosen,$(example_tests)) ## the library's examples and its guide alone
 	@$(run_tests) $(call chosen,$(example_tests))
@@ -320,6 +342,14 @@ coverage: packages ## line and branch coverage of lib/src: at least 95 and 85 pe
 	@$(MAKE) -s BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' TESTS=unit/lib check-unit
 	@$(gcovr) || result=$$?; cat $(BUILD)/coverage/report.txt; exit $${result:-0}
 
+# libFuzzer is clang's. It has a build of its own, with the sanitizers.
+FUZZ_SECONDS := 60
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(call chosen,$(fuzz_tests))
+fuzz: packages ## runs libFuzzer on the parsers, FUZZ_SECONDS=60 for each target; TESTS=word picks some; needs clang
+	@$(MAKE) -s BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' LIBFUZZER=1 fuzz-programs
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh $(BUILD)/fuzz $(call chosen,$(fuzz_tests:$(BUILD)/%=$(BUILD)/fuzz/%))
+
 mutate: packages ## seeded faults in lib/src: does a unit test fail for each?
 	@BUILD='$(BUILD)' CC='$(CC)' JOBS=$(JOBS) tests/mutate/run.sh $(TESTS)
 
@@ -350,9 +380,9 @@ bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go 
 # Lint
 
 lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c daemon/*/manual/*.c tests/unit/*.c tests/unit/*/*.c \
-    tests/integration/*.c tests/integration/*/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
+    tests/integration/*.c tests/integration/*/*.c tests/fuzz/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
 lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h daemon/*/manual/*.h tests/unit/*.h tests/unit/*/*.h \
-    tests/integration/*.h tests/bench/lib/*.h))
+    tests/integration/*.h tests/fuzz/*.h tests/bench/lib/*.h))
 
 .PHONY: lint format
 lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppcheck, include directions, banned functions

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian packages that a target needs: .ci/packages.sh run|check|system|lint|coverage|docs|deb|check-deb|bench|bench-lib
+# Installs the Debian packages that a target needs: .ci/packages.sh run|check|system|lint|coverage|fuzz|docs|deb|check-deb|bench|bench-lib
 #
 # Says nothing when all are there. Names what is missing before it installs, and asks sudo once when the user is not root.
 set -eu
@@ -10,6 +10,7 @@ check="$run libcmocka-dev mandoc bsdextrautils tmux zsh strace openssl valgrind 
 system="$run systemd util-linux iproute2 procps python3"
 lint="$check clang clang-19 clang-format clang-tidy cppcheck systemd"
 coverage="$check gcovr"
+fuzz="$check clang"
 docs='doxygen'
 deb="$run build-essential debhelper dpkg-dev lintian"
 check_deb="$deb debootstrap iproute2 util-linux"
@@ -22,13 +23,14 @@ check) wanted=$check ;;
 system) wanted=$system ;;
 lint) wanted=$lint ;;
 coverage) wanted=$coverage ;;
+fuzz) wanted=$fuzz ;;
 docs) wanted=$docs ;;
 deb) wanted=$deb ;;
 check-deb) wanted=$check_deb ;;
 bench) wanted=$bench ;;
 bench-lib) wanted=$bench_lib ;;
 *)
-    echo "usage: $0 run|check|system|lint|coverage|docs|deb|check-deb|bench|bench-lib" >&2
+    echo "usage: $0 run|check|system|lint|coverage|fuzz|docs|deb|check-deb|bench|bench-lib" >&2
     exit 64
     ;;
 esac

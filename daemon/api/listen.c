@@ -262,6 +262,7 @@ void listen_close(const struct config_listener *listener, struct listen_socket *
     if (socket->inode != 0) {
         // Without the lock it is looked at all the same: what is there is ours by its number.
         RN_AUTO(closep) int folder = lock_folder(listener->path);
+        (void)folder; // it is only held
         if (lstat(listener->path, &status) == 0 && status.st_dev == socket->device &&
             status.st_ino == socket->inode)
             (void)unlink(listener->path);
