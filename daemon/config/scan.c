@@ -38,6 +38,7 @@ struct include {
 struct files {
     struct include includes[FILES_MAX];
     size_t count;
+    bool is_unsafe; // something was left out that libconfig would read: it may be an include
 };
 
 struct scanner {
@@ -184,6 +185,7 @@ static void scan_bracket(struct scanner *scanner)
     if (strchr("[({", bracket) != NULL) {
         if (scanner->depth == DEPTH_MAX) {
             SCAN_FAULT(scanner, scanner->line, "brackets are nested more than %d deep", DEPTH_MAX);
+            scanner->files->is_unsafe = true;
             scanner->at = scanner->end;
             return;
         }
@@ -199,33 +201,35 @@ static void scan_bracket(struct scanner *scanner)
     scanner->previous = TOKEN_OTHER;
 }
 
-static void add_include(struct scanner *scanner, const char *name, size_t length)
+/* false: it is none that may be read. */
+static bool add_include(struct scanner *scanner, const char *name, size_t length)
 {
     struct files *files = scanner->files;
 
     if (memchr(name, '*', length) != NULL || memchr(name, '?', length) != NULL) {
         SCAN_FAULT(scanner, scanner->line, "@include takes one file, wildcards are not expanded");
-        return;
+        return false;
     }
     if (length == 0 || name[0] == '/') {
         SCAN_FAULT(scanner, scanner->line,
                    "@include takes a path relative to the folder of the main file");
-        return;
+        return false;
     }
     for (size_t i = 0; i < files->count; i++)
         if (strlen(files->includes[i].name) == length &&
             memcmp(files->includes[i].name, name, length) == 0)
-            return;
+            return true;
     if (files->count == FILES_MAX) {
         SCAN_FAULT(scanner, scanner->line, "more than %d files are included", FILES_MAX);
-        return;
+        return false;
     }
     char *copy = loader_calloc(scanner->loader, length, 1);
     if (copy == NULL)
-        return;
+        return false;
     memcpy(copy, name, length);
     files->includes[files->count++] =
         (struct include){.name = copy, .from = scanner->file, .line = scanner->line};
+    return true;
 }
 
 /* At a line's start: `@include "name"`. */
@@ -245,7 +249,8 @@ static bool scan_include(struct scanner *scanner)
                             : NULL;
     if (close == NULL)
         return false;
-    add_include(scanner, at + 1, (size_t)(close - at - 1));
+    if (!add_include(scanner, at + 1, (size_t)(close - at - 1)))
+        scanner->files->is_unsafe = true;
     advance(scanner, (size_t)(close + 1 - scanner->at));
     scanner->previous = TOKEN_OTHER;
     return true;
@@ -321,8 +326,10 @@ static void scan_text(struct loader *loader, struct files *files, const char *fi
     struct scanner scanner = {
         .loader = loader, .files = files, .file = file, .at = text, .end = text + size, .line = 1};
 
-    if (!check_encoding(&scanner))
+    if (!check_encoding(&scanner)) {
+        files->is_unsafe = true;
         return;
+    }
     while (scanner.at < scanner.end) {
         bool at_line_start = scanner.at == text || scanner.at[-1] == '\n';
         if (!at_line_start || !scan_include(&scanner))
@@ -423,6 +430,8 @@ bool scan_files(struct loader *loader)
         if (scan_include_file(loader, &files, &files.includes[i]) < 0)
             is_readable = false;
     }
+    // What was not looked at may have an include of a folder in it.
+    is_readable = is_readable && !files.is_unsafe;
     for (size_t i = 0; i < files.count; i++)
         free(files.includes[i].name);
     loader->faults.lexical = loader->faults.count;

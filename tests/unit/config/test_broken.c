@@ -476,6 +476,30 @@ static void overrides_that_are_wrong_are_told(void **state)
     }
 }
 
+/* libconfig ends the process at an include of a folder, so it is given nothing that was not looked
+ * at. */
+static void an_include_behind_what_stops_the_look_is_not_followed(void **state)
+{
+    (void)state;
+    static const char deep[] = "a = (((((((((((((((((((((((((((((((((\n@include \"behind\"\n";
+    char many[4096] = "";
+    char folder[4096];
+    size_t used = 0;
+    snprintf(folder, sizeof(folder), "%s/behind", files_folder());
+    assert_int_equal(mkdir(folder, 0755), 0);
+    for (int i = 0; i < 64; i++)
+        used += (size_t)snprintf(many + used, sizeof(many) - used, "@include \"part%d\"\n", i);
+    snprintf(many + used, sizeof(many) - used, "@include \"behind\"\n");
+    const char *const texts[] = {"# \xff\n@include \"behind\"\n", deep, many};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct loaded loaded = files_load_text(texts[i]);
+        assert_int_equal(loaded.result, -EINVAL);
+        assert_true(loaded.fault_count > 0);
+        loaded_fini(&loaded);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +511,7 @@ int main(void)
         cmocka_unit_test(file_that_is_no_file_is_refused),
         cmocka_unit_test(file_that_is_too_large_is_refused),
         cmocka_unit_test(files_that_include_each_other_are_refused),
+        cmocka_unit_test(an_include_behind_what_stops_the_look_is_not_followed),
         cmocka_unit_test(byte_order_mark_is_named),
         cmocka_unit_test(truncated_file_is_refused),
         cmocka_unit_test(overrides_that_are_wrong_are_told),
