@@ -128,6 +128,7 @@ bool args_member_text(const char *text, size_t bytes, const char *name, const ch
                       size_t *ret_length)
 {
     struct cursor cursor = {text, text + bytes};
+    bool is_found = false;
 
     if (!skip_byte(&cursor, '{'))
         return false;
@@ -149,10 +150,10 @@ bool args_member_text(const char *text, size_t bytes, const char *name, const ch
         if (string_is(key, key_bytes, name)) {
             *ret_value = value;
             *ret_length = (size_t)(cursor.at - value);
-            return true;
+            is_found = true;
         }
     } while (skip_byte(&cursor, ','));
-    return false;
+    return is_found;
 }
 
 /* A number in the shortest of the forms that read back as the same one. */

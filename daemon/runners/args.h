@@ -30,7 +30,8 @@ struct args_value {
 void args_value_get(const struct args *args, const char *name, struct args_value *ret_value);
 
 /**
- * Where the value of a top-level member stands in the JSON text of an object.
+ * Where the value of a top-level member stands in the JSON text of an object: of two of the name,
+ * which only an import brings, the last one, as jansson has it.
  *
  * @param text  valid JSON; anything else yields false or a part of it, never a read beyond bytes
  * @param name  letters, digits, '_' and '-' only

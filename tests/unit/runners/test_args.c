@@ -37,6 +37,8 @@ static void member_text_is_found_at_the_top_level_only(void **state)
     assert_member("{\"a\":[1, 2]}", "a", "[1, 2]");
     assert_member("{\"a\":\"x\\\"y\"}", "a", "\"x\\\"y\"");
     assert_member("{\"a\":true}", "a", "true");
+    // Of two the one that jansson has.
+    assert_member("{\"a\":1,\"b\":2,\"a\":\"x\"}", "a", "\"x\"");
     assert_member("{}", "a", NULL);
     assert_member("[1]", "a", NULL);
     assert_member("null", "a", NULL);
