@@ -1,7 +1,7 @@
 /** \file
  * What fuzz targets share. A target is one function of any bytes that asserts what has to hold for
- * them. The same file is linked twice: with libFuzzer (make fuzz), and with driver.c, which gives it
- * its corpus (make check).
+ * them. The same file is linked twice: with libFuzzer (make fuzz), and with driver.c, which gives
+ * it its corpus (make check).
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H

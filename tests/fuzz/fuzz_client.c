@@ -98,8 +98,11 @@ static void members_stand_as_they_are(const char *text, size_t length)
 {
     const char *key = NULL;
     json_t *member = NULL;
-    json_t *json = json_from(text, length);
+    // The daemon writes no member twice.
+    json_t *once = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    json_t *json = once != NULL ? json_from(text, length) : NULL;
 
+    json_decref(once);
     json_object_foreach (json, key, member) {
         size_t found_length = 0;
         char *spelled = NULL;

@@ -8,7 +8,13 @@
 #include "api/framing.h"
 #include "fuzz.h"
 
-enum { FIELDS_MAX = 100, URL_MAX = 300, FIELDS_ALLOWED = 20, HEADER_MAX = 3000, LENGTH_DIGITS = 18 };
+enum {
+    FIELDS_MAX = 100,
+    URL_MAX = 300,
+    FIELDS_ALLOWED = 20,
+    HEADER_MAX = 3000,
+    LENGTH_DIGITS = 18
+};
 
 struct field {
     const char *name, *value;
@@ -72,9 +78,9 @@ static bool url_is_sound(const char *url)
     for (size_t i = 0; url[i] != '\0'; i++) {
         if (url[i] <= ' ' || url[i] > '~')
             return false;
-        if (url[i] == '%' && (url[i + 1] == '\0' || strchr(hex, url[i + 1]) == NULL ||
-                              url[i + 2] == '\0' || strchr(hex, url[i + 2]) == NULL ||
-                              (url[i + 1] == '0' && url[i + 2] == '0')))
+        if (url[i] == '%' &&
+            (url[i + 1] == '\0' || strchr(hex, url[i + 1]) == NULL || url[i + 2] == '\0' ||
+             strchr(hex, url[i + 2]) == NULL || (url[i + 1] == '0' && url[i + 2] == '0')))
             return false;
     }
     return strlen(url) <= URL_MAX;
@@ -82,9 +88,9 @@ static bool url_is_sound(const char *url)
 
 static bool header_is_sound(const struct header *header)
 {
-    static const char *const once[] = {"host",           "content-type",      "content-length",
-                                       "origin",         "transfer-encoding", "sec-fetch-site",
-                                       "authorization",  "idempotency-key"};
+    static const char *const once[] = {"host",          "content-type",      "content-length",
+                                       "origin",        "transfer-encoding", "sec-fetch-site",
+                                       "authorization", "idempotency-key"};
     bool is_old = strcmp(header->version, "HTTP/1.0") == 0;
     bool is_sound = is_old || strcmp(header->version, "HTTP/1.1") == 0;
 

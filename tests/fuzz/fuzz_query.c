@@ -75,9 +75,9 @@ static void take_parameters(char *query, struct request *request)
 static void a_task_takes_it(const struct request *from)
 {
     static const enum parameter of_task[] = {
-        PARAMETER_PRETTY,  PARAMETER_WAIT,    PARAMETER_KIND,       PARAMETER_QUEUE,
-        PARAMETER_PRIORITY, PARAMETER_DELAY,  PARAMETER_RUN_AT,     PARAMETER_EXPIRES_AT,
-        PARAMETER_TIMEOUT, PARAMETER_MAX_ATTEMPTS, PARAMETER_TAGS};
+        PARAMETER_PRETTY,   PARAMETER_WAIT,         PARAMETER_KIND,   PARAMETER_QUEUE,
+        PARAMETER_PRIORITY, PARAMETER_DELAY,        PARAMETER_RUN_AT, PARAMETER_EXPIRES_AT,
+        PARAMETER_TIMEOUT,  PARAMETER_MAX_ATTEMPTS, PARAMETER_TAGS};
     static const char text[] = "{\"kind\":\"echo\"}";
     struct request request = {.config = from->config, .limits = from->config->limits};
     char problem[PROBLEM_BYTES] = "";

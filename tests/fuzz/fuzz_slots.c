@@ -56,8 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(bytes, 0, sizeof(bytes));
     if (length > 0)
         memcpy(bytes, data, length);
-    fuzz_write(fuzz_path(0, "runnel.db-running"), bytes, size % 2 == 0 ? FILE_BYTES : length,
-               0600);
+    fuzz_write(fuzz_path(0, "runnel.db-running"), bytes, size % 2 == 0 ? FILE_BYTES : length, 0600);
     struct slots *slots = open_file();
     is_within_bounds(slots);
     levels_make_sense(slots);

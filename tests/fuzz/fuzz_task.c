@@ -21,7 +21,8 @@ static const char configuration[] =
     "queue: { default: {}; mail: {}; };\n"
     "kind: { echo: { builtin = \"echo\"; max_attempts = 3; };\n"
     " nap: { builtin = \"sleep\"; queue = \"mail\"; };\n"
-    " copy: { command = [\"/bin/cp\", \"--\", \"{path}\"]; accept = { path = \"/srv/[a-z]+\"; }; };\n"
+    " copy: { command = [\"/bin/cp\", \"--\", \"{path}\"]; accept = { path = \"/srv/[a-z]+\"; }; "
+    "};\n"
     "};\n";
 
 static struct config *config_of_test(void)
@@ -245,10 +246,10 @@ static void filter(struct way *way, const char *text, size_t length)
         if (way->faults.count > 0)
             expect_faults(&way->faults);
         else
-            HOLDS(has_any == (store->states != 0 || store->queue_count + store->kind_count +
-                                                            store->tag_count +
-                                                            store->error_code_count >
-                                                        0 ||
+            HOLDS(has_any == (store->states != 0 ||
+                              store->queue_count + store->kind_count + store->tag_count +
+                                      store->error_code_count >
+                                  0 ||
                               store->created_after_ms != 0 || store->created_before_ms != 0 ||
                               store->finished_after_ms != 0 || store->finished_before_ms != 0));
     }
