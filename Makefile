@@ -228,6 +228,11 @@ endef
 unit_tests :=
 $(foreach layer,lib $(layers),$(eval $(call unit_rules,$(layer))))
 
+# JSONTestSuite, for the two tests that submit it.
+$(BUILD)/tests/json/%.o: flags = -fPIE
+$(BUILD)/tests/unit/api/test_json_suite.o $(BUILD)/tests/integration/test_json_suite.o: flags += -Itests/json
+$(BUILD)/tests/unit/api/test_json_suite $(BUILD)/tests/integration/test_json_suite: $(BUILD)/tests/json/suite.o
+
 integration_sources := $(wildcard tests/integration/test_*.c)
 integration_tests := $(integration_sources:%.c=$(BUILD)/%)
 integration_support := $(call objects_of,$(filter-out $(integration_sources),$(wildcard tests/integration/*.c)))
@@ -380,9 +385,9 @@ bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go 
 # Lint
 
 lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c daemon/*/manual/*.c tests/unit/*.c tests/unit/*/*.c \
-    tests/integration/*.c tests/integration/*/*.c tests/fuzz/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
+    tests/integration/*.c tests/integration/*/*.c tests/fuzz/*.c tests/json/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
 lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h daemon/*/manual/*.h tests/unit/*.h tests/unit/*/*.h \
-    tests/integration/*.h tests/fuzz/*.h tests/bench/lib/*.h))
+    tests/integration/*.h tests/fuzz/*.h tests/json/*.h tests/bench/lib/*.h))
 
 .PHONY: lint format
 lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppcheck, include directions, banned functions

@@ -34,6 +34,7 @@ options_of() {
     case $1 in
     lib/include/* | lib/examples/*) ;;
     lib/*) echo -Ilib/src ;;
+    */test_json_suite.c) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/api -Itests/integration -Itests/json ;;
     tests/unit/lib/*) printf '%s\n' -Ilib/src -Itests/unit "-I${1%/*}" ;;
     tests/unit/*) printf '%s\n' -Idaemon -Itests/unit "-I${1%/*}" ;;
     tests/integration/*) printf '%s\n' -Idaemon -Itests/integration ;;
