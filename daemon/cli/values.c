@@ -14,11 +14,11 @@
 
 bool values_is_json(const char *text, size_t length)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    // Whether an integer is too large for the daemon is for the daemon to say. One that no real can
+    // hold either would keep what stands behind it from being looked at.
+    json_t *json = json_from(text, length);
+    bool is_json = json != NULL;
 
-    // Whether a number is too large for the daemon is for the daemon to say.
-    bool is_json = json != NULL || json_error_code(&error) == json_error_numeric_overflow;
     json_decref(json);
     return is_json;
 }

@@ -19,7 +19,7 @@ int values_object(char *const *words, size_t count, char **ret_json, struct erro
 /** A JSON string, with its quotes. **Errors:** -EINVAL no UTF-8; -ENOMEM. */
 int values_text(const char *text, char **ret_json) RN_MUST_CHECK;
 
-/** Whether a text is one JSON value. */
+/** Whether a text is one JSON value, without a number that no double can hold. */
 bool values_is_json(const char *text, size_t length);
 
 /** An instant of the command line as RFC 3339: that, or local time as "2026-11-28 18:30" or

@@ -13,7 +13,7 @@ enum { TEXT_MAX = 64 << 10 };
 
 /* libconfig 1.5 does not free a text that stands before a syntax error. */
 // NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the sanitizer's name.
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libconfig.so";

@@ -56,6 +56,11 @@ static void what_is_no_value_is_named(void **state)
     expect_fault((char *[]){"=x"}, 1, "'=x' is no name=value (a text) and no name:=value (JSON)");
     expect_fault((char *[]){":=1"}, 1, "':=1' is no name=value (a text) and no name:=value (JSON)");
     expect_fault((char *[]){"a=1", "b=2", "a:=3"}, 3, "a is there twice");
+    expect_fault((char *[]){"n:=123456789012345678901,\"m\":1"}, 1,
+                 "'n:=123456789012345678901,\"m\":1': what stands after := is no JSON; use = for a "
+                 "text");
+    expect_fault((char *[]){"a:=1e400"}, 1,
+                 "'a:=1e400': what stands after := is no JSON; use = for a text");
     expect_fault((char *[]){"a:=x"}, 1,
                  "'a:=x': what stands after := is no JSON; use = for a text");
     // Nothing gets out of its value.
