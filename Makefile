@@ -347,6 +347,25 @@ coverage: packages ## line and branch coverage of lib/src: at least 95 and 85 pe
 	@$(MAKE) -s BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' TESTS=unit/lib check-unit
 	@$(gcovr) || result=$$?; cat $(BUILD)/coverage/report.txt; exit $${result:-0}
 
+# What unit tests and corpora reach of the files that read what comes from outside.
+parsers := daemon/api/access.c daemon/api/body.c daemon/api/cursor.c daemon/api/fields.c daemon/api/fields_change.c daemon/api/filter.c \
+    daemon/api/framing.c daemon/api/gate.c daemon/api/key.c daemon/api/members.c daemon/api/scan.c daemon/api/trace.c \
+    daemon/cli/raw.c daemon/cli/table.c daemon/cli/text.c daemon/cli/values.c \
+    daemon/config/environment.c daemon/config/names.c daemon/config/scan.c daemon/config/tokens.c daemon/config/units.c \
+    daemon/runners/args.c daemon/runners/template.c daemon/store/import_line.c daemon/store/record.c daemon/store/slots.c
+parsers_build := $(BUILD)/coverage-parsers
+.PHONY: coverage-parsers
+coverage-parsers: packages ## line coverage of the parsers by unit tests and corpora: at least 95 percent
+	@mkdir -p $(parsers_build)
+	@find $(parsers_build) -name '*.gcda' -delete
+	@$(MAKE) -s BUILD=$(parsers_build) CFLAGS='-O0 -g --coverage -fprofile-update=atomic' check-parsers
+	@gcovr --root . $(parsers:%=--filter %) --exclude-lines-by-pattern '.*RN_ASSERT.*' --txt $(parsers_build)/report.txt --print-summary \
+	    --fail-under-line 95 $(parsers_build)/daemon || result=$$?; cat $(parsers_build)/report.txt; exit $${result:-0}
+
+.PHONY: check-parsers
+check-parsers: $(fuzz_tests) $(foreach layer,config store runners api cli,$(tests_$(layer)))
+	@$(run_tests) $^
+
 # libFuzzer is clang's. It has a build of its own, with the sanitizers.
 FUZZ_SECONDS := 60
 .PHONY: fuzz fuzz-programs

@@ -6,6 +6,9 @@
  * - A space before the colon stays in the name, and a folded `Content-Length:` becomes a field
  * named Content-Length123: both are lost.
  * - The bytes of a header are bounded only by the connection's memory.
+ * - What it refuses by itself before the gate (HTTP/1.1 without Host, a Content-Length that is no
+ * number) it answers with the answer's header twice, and closes. That can't be helped from here:
+ * nothing is asked before.
  */
 #include "api/framing.h"
 
