@@ -5,7 +5,7 @@
  *  - in a list, two strings without a comma between them become one;
  *  - a comment that is not closed swallows the rest of the file; a string that is not closed is
  * told at the file's end;
- *  - "\x00" ends a string;
+ *  - "\x00" ends a string, and "\xff" makes it one that is not UTF-8;
  *  - a comma before the closing bracket, a text without quotes, an include with a wildcard or an
  * absolute path: just an error;
  *  - an include of a folder ends the process, from within the scanner's default handler.
@@ -88,6 +88,66 @@ static void scan_comment(struct scanner *scanner)
     advance(scanner, 2);
 }
 
+/* The bytes of the character at text, 0 when it is none of UTF-8. */
+static size_t character_bytes(const char *text, size_t available)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t count = first < 0x80   ? 1
+                   : first < 0xC2 ? 0
+                   : first < 0xE0 ? 2
+                   : first < 0xF0 ? 3
+                   : first < 0xF5 ? 4
+                                  : 0;
+    if (count == 0 || count > available)
+        return 0;
+    for (size_t i = 1; i < count; i++)
+        if (((unsigned char)text[i] & 0xC0) != 0x80)
+            return 0;
+    return count;
+}
+
+/* The byte of "\\xHH" at `at`, -1: none stands there. */
+static int escaped_byte(const struct scanner *scanner, const char *at)
+{
+    static const char digits[] = "0123456789abcdef";
+    int value = 0;
+
+    if (scanner->end - at < 4 || at[0] != '\\' || (at[1] | 0x20) != 'x')
+        return -1;
+    for (int i = 2; i < 4; i++) {
+        bool is_letter = (at[i] >= 'A' && at[i] <= 'F') || (at[i] >= 'a' && at[i] <= 'f');
+        const char *digit = memchr(digits, is_letter ? at[i] | 0x20 : at[i], sizeof(digits) - 1);
+        if (digit == NULL)
+            return -1;
+        value = value * 16 + (int)(digit - digits);
+    }
+    return value;
+}
+
+/* Escaped bytes, which are to be whole characters as those are that stand there by themselves.
+ * false: there is none. */
+static bool scan_escaped_bytes(struct scanner *scanner)
+{
+    char bytes[4] = "";
+    size_t count = 0;
+
+    for (int byte = 0; count < sizeof(bytes); count++) {
+        byte = escaped_byte(scanner, scanner->at + 4 * count);
+        if (byte < 0)
+            break;
+        bytes[count] = (char)byte;
+    }
+    if (count == 0)
+        return false;
+    size_t character = character_bytes(bytes, count);
+    if (bytes[0] == '\0')
+        SCAN_FAULT(scanner, scanner->line, "a text can't contain a NUL");
+    else if (character == 0)
+        SCAN_FAULT(scanner, scanner->line, "the bytes escaped here are not UTF-8");
+    advance(scanner, 4 * (character == 0 ? count : character));
+    return true;
+}
+
 static void scan_string(struct scanner *scanner)
 {
     unsigned start = scanner->line;
@@ -99,9 +159,8 @@ static void scan_string(struct scanner *scanner)
 
     advance(scanner, 1);
     while (scanner->at < scanner->end && *scanner->at != '"') {
-        if (starts_with(scanner, "\\x00"))
-            SCAN_FAULT(scanner, scanner->line, "a text can't contain a NUL");
-        advance(scanner, *scanner->at == '\\' && scanner->end - scanner->at > 1 ? 2 : 1);
+        if (!scan_escaped_bytes(scanner))
+            advance(scanner, *scanner->at == '\\' && scanner->end - scanner->at > 1 ? 2 : 1);
     }
     if (scanner->at == scanner->end) {
         SCAN_FAULT(scanner, start, "the text that begins here is not closed: \" is missing");
@@ -277,24 +336,6 @@ static void scan_token(struct scanner *scanner)
             scanner->previous = c == ',' ? TOKEN_COMMA : TOKEN_OTHER;
         advance(scanner, 1);
     }
-}
-
-/* The bytes of the character at text, 0 when it is none of UTF-8. */
-static size_t character_bytes(const char *text, size_t available)
-{
-    unsigned char first = (unsigned char)text[0];
-    size_t count = first < 0x80   ? 1
-                   : first < 0xC2 ? 0
-                   : first < 0xE0 ? 2
-                   : first < 0xF0 ? 3
-                   : first < 0xF5 ? 4
-                                  : 0;
-    if (count == 0 || count > available)
-        return 0;
-    for (size_t i = 1; i < count; i++)
-        if (((unsigned char)text[i] & 0xC0) != 0x80)
-            return 0;
-    return count;
 }
 
 /* Whether the text is one that can be shown and passed on: UTF-8 without NUL. What is said here

@@ -301,6 +301,19 @@ static void load_survives_every_failed_allocation(void **state)
     }
 }
 
+static void escaped_bytes_of_a_whole_character_are_it(void **state)
+{
+    (void)state;
+    struct loaded loaded = files_load_text("store = \"/tmp/\\xc3\\XA4\\x41.db\";\n"
+                                           "queue: { default: {}; };\n"
+                                           "kind: { a: { builtin = \"echo\"; }; };\n");
+    if (loaded.result != 0)
+        loaded_print(&loaded);
+    assert_int_equal(loaded.result, 0);
+    assert_string_equal(loaded.config->store, "/tmp/\xC3\xA4\x41.db");
+    loaded_fini(&loaded);
+}
+
 int main(void)
 {
     (void)unsetenv("STATE_DIRECTORY");
@@ -317,6 +330,7 @@ int main(void)
         cmocka_unit_test(what_is_printed_can_be_loaded_and_is_the_same),
         cmocka_unit_test(printing_tells_of_a_full_disk),
         cmocka_unit_test(load_survives_every_failed_allocation),
+        cmocka_unit_test(escaped_bytes_of_a_whole_character_are_it),
     };
     return cmocka_run_group_tests(tests, NULL, files_tear_down);
 }
