@@ -1,6 +1,6 @@
 /* Tasks, changes of tasks and filters from JSON: what is taken is within its limits, written as
  * JSON it is taken as the same, and what is refused says why. The first byte says which: s submit,
- * c change, f filter; the rest is JSON. */
+ * c change, o change of an old task, f filter; the rest is JSON. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,13 +202,13 @@ static void submit_twice(struct way *way, const char *text, size_t length)
     buffer_fini(&written);
 }
 
-static void change(struct way *way, const char *text, size_t length)
+static void change(struct way *way, const char *text, size_t length, bool is_old)
 {
     static char args[] = "{\"path\":\"/srv/a\",\"for\":\"1s\"}";
-    const struct record task = {.id = 1,
-                                .kind = "echo",
-                                .queue = "default",
-                                .args = {.bytes = args, .length = sizeof(args) - 1}};
+    static char no_json[] = "an old result";
+    const struct record task = {.id = 1, .kind = "echo", .args = {args, sizeof(args) - 1}};
+    // Of a kind that is not configured any more.
+    const struct record old = {.id = 1, .kind = "gone", .args = {no_json, sizeof(no_json) - 1}};
     struct body_value body;
     struct record record;
     unsigned fields = 0;
@@ -217,7 +217,8 @@ static void change(struct way *way, const char *text, size_t length)
         return;
     record_init(&record);
     if (json_is_object(body.value)) {
-        int r = fields_change(&way->fields, body.value, &task, &way->faults, &record, &fields);
+        int r = fields_change(&way->fields, body.value, is_old ? &old : &task, &way->faults,
+                              &record, &fields);
         if (r == -EINVAL)
             expect_faults(&way->faults);
         else
@@ -272,8 +273,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = fuzz_copy(data + 1, size - 1);
     if (data[0] == 's')
         submit_twice(&way, text, size - 1);
-    else if (data[0] == 'c')
-        change(&way, text, size - 1);
+    else if (data[0] == 'c' || data[0] == 'o')
+        change(&way, text, size - 1, data[0] == 'o');
     else if (data[0] == 'f')
         filter(&way, text, size - 1);
     faults_fini(&way.faults);
