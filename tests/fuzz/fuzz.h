@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 /** The target. Returns 0. */
+// libFuzzer's name. NOLINTNEXTLINE(readability-identifier-naming)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /** Ends the process, with what does not hold, unless it does. */

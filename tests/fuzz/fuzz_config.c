@@ -11,10 +11,12 @@
 
 enum { TEXT_MAX = 64 << 10 };
 
-/* libconfig 1.5 does not free a text that stands before a syntax error. */
-// NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the sanitizer's name.
+/* libconfig 1.5 does not free a text that stands before a syntax error. The sanitizer's library
+ * looks for the function. */
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-*,readability-identifier-naming)
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
+// NOLINTEND(bugprone-reserved-identifier,cert-*,readability-identifier-naming)
 {
     return "leak:libconfig.so";
 }
