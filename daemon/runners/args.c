@@ -235,22 +235,26 @@ bool args_are_object(const json_t *args, struct args_faults *list)
     return false;
 }
 
-/* name as a reference token of a JSON pointer (RFC 6901), cut at size. */
+/* name as a reference token of a JSON pointer in a URI fragment (RFC 6901, 3 and 6), cut at size:
+ * whatever is in it, it can stand in a JSON string as it is. */
 static void pointer_token(const char *name, char *token, size_t size)
 {
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._!$&'()*+,;=:@?";
     size_t length = 0;
 
     for (; *name != '\0' && length + 3 < size; name++) {
         if (*name == '~' || *name == '/') {
             token[length++] = '~';
             token[length++] = *name == '~' ? '0' : '1';
-        } else {
+        } else if (strchr(plain, *name) != NULL) {
             token[length++] = *name;
+        } else {
+            length += (size_t)snprintf(token + length, size - length, "%%%02X",
+                                       (unsigned)(unsigned char)*name);
         }
     }
     token[length] = '\0';
-    if (*name != '\0')
-        trim_cut_character(token);
 }
 
 void args_refuse_unknown(const json_t *args, const char *const *names, struct args_faults *list)

@@ -152,16 +152,20 @@ static void unknown_members_are_faults_with_an_escaped_pointer(void **state)
     static const char *const names[] = {"duration", NULL};
     struct args_fault faults[3];
     struct args_faults list = {.faults = faults, .max = 3};
-    json_t *args = json_loads("{\"duration\":1,\"duratoin\":2,\"a/b~c\":3}", 0, NULL);
+    json_t *args = json_loads("{\"duration\":1,\"duratoin\":2,\"a/b~c\":3,"
+                              "\"q\\\"\\u0001é\\\\\":4}",
+                              0, NULL);
 
     (void)state;
     assert_non_null(args);
     args_refuse_unknown(args, names, &list);
 
-    assert_int_equal(list.count, 2);
+    assert_int_equal(list.count, 3);
     assert_string_equal(faults[0].pointer, "#/args/duratoin");
     assert_non_null(strstr(faults[0].detail, "did you mean 'duration'?"));
     assert_string_equal(faults[1].pointer, "#/args/a~1b~0c");
+    // It stands in JSON as it is.
+    assert_string_equal(faults[2].pointer, "#/args/q%22%01%C3%A9%5C");
     json_decref(args);
 }
 
