@@ -25,7 +25,12 @@
 #include "api/request.h"
 #include "config/units.h"
 
-enum { EVENTS_MAX = 64, LINGER_READS_MAX = 16, LINGER_READ_BYTES = 16 << 10 };
+enum {
+    EVENTS_MAX = 64,
+    LINGER_READS_MAX = 16,
+    LINGER_READ_BYTES = 16 << 10,
+    PACE_BYTES = 64 << 10, // a second
+};
 #define TICK (500 * RN_MILLISECOND)
 #define LINGER_TIMEOUT (2 * RN_SECOND)
 static const uint64_t lingering_mark =
@@ -349,6 +354,17 @@ void connection_deadline_again(struct connection *connection, rn_duration length
 {
     if (atomic_load_explicit(&connection->deadline, memory_order_relaxed) == RN_NEVER)
         connection_deadline(connection, length);
+}
+
+void connection_pace(struct connection *connection, rn_duration length, uint64_t bytes,
+                     uint64_t *at)
+{
+    uint64_t least = (uint64_t)length / (uint64_t)RN_MILLISECOND * PACE_BYTES / 1000;
+
+    if (bytes - *at < least)
+        return;
+    *at = bytes;
+    connection_deadline(connection, length);
 }
 
 void connection_no_deadline(struct connection *connection)

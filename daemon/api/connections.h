@@ -25,6 +25,10 @@ struct connection *connection_of(struct MHD_Connection *mhd);
 void connection_deadline(struct connection *connection, rn_duration length);
 /** Sets it where there is none, after a suspension. */
 void connection_deadline_again(struct connection *connection, rn_duration length);
+/** Puts it off where of a long body or answer enough has gone since that was done last: at least
+ * 64 KiB a second, so that who dawdles does not keep what others wait for. *at: the bytes then. */
+void connection_pace(struct connection *connection, rn_duration length, uint64_t bytes,
+                     uint64_t *at);
 void connection_no_deadline(struct connection *connection);
 /** The body is about to be read: from now on, and until connection_take, the reaper may answer 408.
  */

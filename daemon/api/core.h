@@ -125,6 +125,7 @@ struct request {
     size_t memory;        // charged to server->memory
 
     request_fn *next_fn;      // goes on after a suspension
+    request_fn *aside_fn;     // of request_aside
     request_data_fn *data_fn; // takes the body instead of `body`
     struct store_op op;
     struct store_read read;
@@ -236,7 +237,7 @@ struct server {
     _Atomic unsigned unasked;       // accepted, and nothing asked yet: no first line, no hang-up;
                                     // more than accepting.pending, which ends as one has begun
     _Atomic uint64_t request_count;
-    _Atomic bool has_backup;                           // one is being made or sent
+    _Atomic bool has_exchange; // a backup or export is made or sent, or an import is taken
     struct answer_counts answers[ROUTES_MAX + 1];      // the last one: of requests without a route
     _Atomic unsigned waiting;                          // requests with wait
     rn_mutex mu;                                       // rank 16

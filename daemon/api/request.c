@@ -158,6 +158,34 @@ void request_read(struct request *request, request_fn *next_fn)
     }
 }
 
+static int run_aside(rn_context *ctx, void *arg)
+{
+    struct request *request = arg;
+
+    (void)ctx; // what takes long looks at the server itself
+    request->aside_fn(request);
+    (void)request_resume(request, REQUEST_WAITS_STORE);
+    return 0;
+}
+
+static void had_no_thread(struct request *request)
+{
+    request_problem_error(request, -EAGAIN);
+}
+
+void request_aside(struct request *request, request_fn *aside_fn, request_fn *next_fn)
+{
+    request->aside_fn = aside_fn;
+    if (!request_suspend(request, REQUEST_WAITS_STORE, next_fn)) {
+        request_problem_error(request, -EPIPE);
+        return;
+    }
+    if (rn_group_go(request->server->group, "http-aside", run_aside, request) < 0) {
+        request->next_fn = had_no_thread;
+        (void)request_resume(request, REQUEST_WAITS_STORE);
+    }
+}
+
 void request_yield(struct request *request, request_fn *next_fn)
 {
     if (request_suspend(request, REQUEST_WAITS_STORE, next_fn))

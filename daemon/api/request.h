@@ -42,6 +42,10 @@ bool request_resume(struct request *request, enum request_waits waits);
 void request_submit(struct request *request, request_fn *next_fn);
 /** The same with request->read. */
 void request_read(struct request *request, request_fn *next_fn);
+/** Suspends and runs aside_fn on a thread of its own, so that it may take long: it touches only
+ * what is the request's own. Then next_fn is called. Answers by itself where there is no thread,
+ * and when the server stops. */
+void request_aside(struct request *request, request_fn *aside_fn, request_fn *next_fn);
 /** After a suspension of a request that now goes on reading its body: server_stop need not wait for
  * it. */
 void request_idle(struct request *request);

@@ -495,6 +495,11 @@ int engine_submit(struct engine *engine, struct store_op *op)
     return store_submit(engine->store, op);
 }
 
+int engine_scratch(struct engine *engine, int *ret_fd)
+{
+    return store_scratch(engine->store, ret_fd);
+}
+
 int engine_wait_start(struct engine *engine, struct engine_wait *wait)
 {
     return waiters_start(&engine->waiters, wait);

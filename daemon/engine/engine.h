@@ -97,6 +97,9 @@ uint64_t engine_beat(struct engine *engine);
  */
 int engine_submit(struct engine *engine, struct store_op *op) RN_MUST_CHECK;
 
+/** store_scratch. */
+int engine_scratch(struct engine *engine, int *ret_fd) RN_MUST_CHECK;
+
 /**
  * STORE_GET and STORE_LIST with what is running laid over the rows (state, worker, started_at,
  * attempt, run) and the kind's settings filled in where the task has none of its own (timeout_ms,

@@ -11,33 +11,17 @@
  */
 #include "store/backup.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "observe/log.h"
+#include "store/copy.h"
+#include "store/scratch.h"
 
 enum { PIECE_PAGES = 32, COPY_CACHE_KIB = 2048 };
 #define SLICE (2 * RN_MILLISECOND)
-
-static const uint64_t room_bytes = UINT64_C(16) << 20; // left free for the tasks that come
-
-static char *part_name(const char *path)
-{
-    char *name = NULL;
-    return asprintf(&name, "%s-backup.part", path) < 0 ? NULL : name;
-}
-
-void backup_drop_left(const char *path)
-{
-    char *part = part_name(path);
-    if (part != NULL)
-        (void)unlink(part); // where it stays, the next backup begins with removing it
-    free(part);
-}
 
 bool backup_is_under_way(const struct writer *writer)
 {
@@ -50,29 +34,30 @@ static int copy_error(struct backup *backup, int result)
     return sqlite_error(&copy, result);
 }
 
-/* Makes the file, opens it, and takes its name away. */
-static int open_copy(struct backup *backup, const char *part)
+/* Makes the file, opens it, for an export's lines a second time, and takes its name away. */
+static int open_copy(struct backup *backup, const char *part, bool is_read)
 {
-    (void)unlink(part); // what a killed daemon left
-    backup->fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-    if (backup->fd < 0)
-        return -errno;
+    int r = scratch_make(part, &backup->fd);
+    if (r < 0)
+        return r;
     int result =
         sqlite3_open_v2(part, &backup->copy,
                         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READWRITE, NULL);
-    int r = copy_error(backup, result);
+    r = copy_error(backup, result);
+    if (r == 0 && is_read)
+        r = copy_new(part, &backup->reader);
     if (unlink(part) < 0 && r == 0)
         r = -errno;
     return r;
 }
 
-static int begin_copy(struct writer *writer, const char *part)
+static int begin_copy(struct writer *writer, const char *part, bool is_read)
 {
     struct backup *backup = &writer->backup;
     char sql[128];
 
     errno = 0;
-    int r = open_copy(backup, part);
+    int r = open_copy(backup, part, is_read);
     if (r < 0)
         return r;
     (void)snprintf(sql, sizeof(sql),
@@ -85,17 +70,9 @@ static int begin_copy(struct writer *writer, const char *part)
     return backup->pages == NULL ? copy_error(backup, sqlite3_extended_errcode(backup->copy)) : 0;
 }
 
-/* Whether the disk has so many bytes for the copy and something for tasks; what it has stands in
- * the operation. Where it can't be told, the write itself will. */
 static bool has_room(struct store_op *op, int fd, uint64_t bytes)
 {
-    struct statvfs found = {0};
-
-    if (fstatvfs(fd, &found) < 0)
-        return true;
-    op->backup.needed_bytes = bytes + room_bytes;
-    op->backup.free_bytes = (uint64_t)found.f_bavail * found.f_frsize;
-    return op->backup.free_bytes >= op->backup.needed_bytes;
+    return scratch_has_room(fd, bytes, &op->backup.needed_bytes, &op->backup.free_bytes);
 }
 
 /* Lets go of all; the descriptor stays open. */
@@ -108,6 +85,15 @@ static void close_copy(struct backup *backup)
     backup->copy = NULL;
 }
 
+/* Closes what is not given away. */
+static void drop(struct backup *backup)
+{
+    store_copy_free(RN_TAKE(backup->reader));
+    if (backup->fd >= 0)
+        (void)close(backup->fd); // its bytes go with it
+    backup->fd = -1;
+}
+
 /* Gives the operation back, with the file where r is 0. */
 static void answer(struct backup *backup, int r)
 {
@@ -117,12 +103,18 @@ static void answer(struct backup *backup, int r)
     close_copy(backup);
     if (r == 0 && fstat(backup->fd, &status) < 0)
         r = -errno;
+    if (r == 0 && backup->reader != NULL)
+        r = copy_settle(backup->fd);
     op->result = r;
-    op->backup.fd = r == 0 ? backup->fd : -1;
-    op->backup.bytes = r == 0 ? (uint64_t)status.st_size : 0;
-    if (r < 0 && backup->fd >= 0)
-        (void)close(backup->fd); // its bytes go with it
-    backup->fd = -1;
+    if (r == 0) {
+        op->backup.bytes = (uint64_t)status.st_size;
+        op->backup.copy = RN_TAKE(backup->reader);
+    }
+    if (r == 0 && op->backup.copy == NULL) {
+        op->backup.fd = backup->fd;
+        backup->fd = -1;
+    }
+    drop(backup);
     if (r == 0)
         log_event(LOG_LEVEL_NOTICE, "backup_copied", LOG_UINT("bytes", op->backup.bytes),
                   LOG_INT("took_ms", (rn_now() - backup->begun_at) / RN_MILLISECOND));
@@ -130,8 +122,10 @@ static void answer(struct backup *backup, int r)
         log_event(LOG_LEVEL_WARN, "backup_ended", LOG_TEXT("error", rn_strerror(r)));
     if (op->done_fn != NULL)
         op->done_fn(op, op->arg);
+    else if (r == 0 && op->backup.copy != NULL)
+        store_copy_free(op->backup.copy); // nobody wanted it
     else if (r == 0)
-        (void)close(op->backup.fd); // nobody wanted it
+        (void)close(op->backup.fd);
 }
 
 bool backup_begin(struct writer *writer, struct store_op *op)
@@ -140,12 +134,13 @@ bool backup_begin(struct writer *writer, struct store_op *op)
     int64_t pages = 0;
 
     op->backup.fd = -1;
+    op->backup.copy = NULL;
     op->result = -EBUSY;
     if (backup->op != NULL)
         return false;
-    char *part = part_name(sqlite3_db_filename(writer->sqlite.db, "main"));
+    char *part = scratch_name(sqlite3_db_filename(writer->sqlite.db, "main"), SCRATCH_COPY);
     *backup = (struct backup){.fd = -1, .begun_at = rn_now()};
-    int r = part == NULL ? -ENOMEM : begin_copy(writer, part);
+    int r = part == NULL ? -ENOMEM : begin_copy(writer, part, op->backup.is_read);
     if (r == 0)
         r = sqlite_value(&writer->sqlite, "PRAGMA page_count", &pages);
     if (r == 0 &&
@@ -158,8 +153,7 @@ bool backup_begin(struct writer *writer, struct store_op *op)
         return true;
     }
     close_copy(backup);
-    if (backup->fd >= 0)
-        (void)close(backup->fd); // nothing was written
+    drop(backup);
     op->result = r;
     return false;
 }

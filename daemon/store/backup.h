@@ -17,7 +17,5 @@ bool backup_is_under_way(const struct writer *writer);
 void backup_go_on(struct writer *writer);
 /** Ends it where it is under way: its operation is answered with r, a negative errno. */
 void backup_end(struct writer *writer, int r);
-/** Removes what a killed daemon has left beside the store. */
-void backup_drop_left(const char *path);
 
 #endif

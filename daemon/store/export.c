@@ -1,10 +1,11 @@
-/* The export of a store that no daemon has: one read transaction, a line a row, never more than a
- * line in memory. */
+/* The export of a store that no daemon has, or of the copy of one: one read transaction, a line a
+ * row, never more than a line in memory. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "store/buffer.h"
+#include "store/copy.h"
 #include "store/exchange.h"
 #include "store/offline.h"
 
@@ -12,18 +13,21 @@ enum { WRITE_BYTES = 64 << 10 };
 
 struct export
 {
-    struct offline *offline;
+    struct sqlite *sqlite;
+    const char *path;
+    int version;
     int fd;
-    struct buffer text; // lines that are not written yet
+    const struct store_watch *watch; // NULL: nobody stops it
+    struct buffer text;              // lines that are not written yet
     uint64_t rows[EXCHANGE_LINE_COUNT];
     struct error *reterr;
 };
 
 static int cannot_read(struct export *export, int r)
 {
-    return error_set(export->reterr, r, "cannot read the store '%s': %s", export->offline->path,
+    return error_set(export->reterr, r, "cannot read the store '%s': %s", export->path,
                      r == -EBADMSG ? "it is damaged: see runneld --check-store"
-                                   : sqlite_message(&export->offline->sqlite));
+                                   : sqlite_message(export->sqlite));
 }
 
 static int write_out(struct export *export)
@@ -32,6 +36,9 @@ static int write_out(struct export *export)
 
     if (export->text.failed)
         return error_set(export->reterr, -ENOMEM, "no memory for a line of the export");
+    int r = export->watch == NULL ? 0 : export->watch->fn(export->watch->arg);
+    if (r < 0)
+        return error_set(export->reterr, r, "the export was stopped: %s", rn_strerror(r));
     while (written < export->text.length) {
         ssize_t n = write(export->fd, export->text.bytes + written, export->text.length - written);
         if (n < 0 && errno == EINTR)
@@ -128,7 +135,7 @@ static void note_counts(struct store_exchange *counts, sqlite3_stmt *row)
 static int add_lines(struct export *export, enum exchange_line line, struct store_exchange *counts)
 {
     const struct exchange_table *table = &exchange_tables[line];
-    struct sqlite *sqlite = &export->offline->sqlite;
+    struct sqlite *sqlite = export->sqlite;
     struct buffer sql = {.bytes = NULL};
     sqlite3_stmt *statement = NULL;
     int result = SQLITE_NOMEM;
@@ -137,7 +144,7 @@ static int add_lines(struct export *export, enum exchange_line line, struct stor
     for (size_t i = 0; i < table->member_count; i++) {
         const struct exchange_member *member = &table->members[i];
         buffer_text(&sql, i == 0 ? "SELECT " : ", ");
-        buffer_text(&sql, member->since <= export->offline->version ? member->sql : "NULL");
+        buffer_text(&sql, member->since <= export->version ? member->sql : "NULL");
     }
     buffer_text(&sql, table->from);
     if (!sql.failed)
@@ -157,34 +164,54 @@ static int add_lines(struct export *export, enum exchange_line line, struct stor
     return r;
 }
 
-static int write_all(struct export *export, struct store_exchange *counts)
+static int write_all(struct export *export, struct store_exchange *ret_counts)
 {
-    int r = sqlite_exec(&export->offline->sqlite, "BEGIN");
+    struct store_exchange counts = {0};
+
+    int r = sqlite_exec(export->sqlite, "BEGIN");
     if (r < 0)
         return cannot_read(export, r);
     for (unsigned line = 0; line < EXCHANGE_LINE_COUNT && r == 0; line++)
-        r = add_lines(export, (enum exchange_line)line, counts);
+        r = add_lines(export, (enum exchange_line)line, &counts);
     // A task of a queue that is not there would be left out.
-    if (r == 0 && (export->rows[EXCHANGE_QUEUE] != counts->queues ||
-                   export->rows[EXCHANGE_TASK] != counts->tasks ||
-                   export->rows[EXCHANGE_KEY] != counts->keys))
+    if (r == 0 &&
+        (export->rows[EXCHANGE_QUEUE] != counts.queues ||
+         export->rows[EXCHANGE_TASK] != counts.tasks || export->rows[EXCHANGE_KEY] != counts.keys))
         r = cannot_read(export, -EBADMSG);
-    return r == 0 ? write_out(export) : r;
+    if (r == 0)
+        r = write_out(export);
+    buffer_fini(&export->text);
+    if (r == 0)
+        *ret_counts = counts;
+    return r;
 }
 
 int store_export(const char *path, int fd, struct store_exchange *ret_counts, struct error *reterr)
 {
     struct offline offline;
-    struct store_exchange counts = {0};
 
     int r = offline_open(&offline, path, SQLITE_READER, reterr);
     if (r < 0)
         return r;
-    struct export export = {.offline = &offline, .fd = fd, .reterr = reterr};
-    r = write_all(&export, &counts);
-    buffer_fini(&export.text);
+    struct export export = {.sqlite = &offline.sqlite,
+                            .path = offline.path,
+                            .version = offline.version,
+                            .fd = fd,
+                            .reterr = reterr};
+    r = write_all(&export, ret_counts);
     offline_close(&offline);
-    if (r == 0)
-        *ret_counts = counts;
     return r;
+}
+
+int store_export_copy(struct store_copy *copy, int fd, const struct store_watch *watch,
+                      struct store_exchange *ret_counts, struct error *reterr)
+{
+    struct export export = {.sqlite = &copy->sqlite,
+                            .path = "copy",
+                            .version = SCHEMA_VERSION,
+                            .fd = fd,
+                            .watch = watch,
+                            .reterr = reterr};
+
+    return write_all(&export, ret_counts);
 }

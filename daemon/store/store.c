@@ -14,7 +14,6 @@
 
 #include "observe/log.h"
 #include "store/apply.h"
-#include "store/backup.h"
 #include "store/disk.h"
 #include "store/leftovers.h"
 #include "store/lock.h"
@@ -22,6 +21,7 @@
 #include "store/reader.h"
 #include "store/recover.h"
 #include "store/schema.h"
+#include "store/scratch.h"
 
 struct store {
     char *path;      // of the file itself, links resolved: the other files lie beside it
@@ -175,7 +175,7 @@ static int open_all(struct store *store, const char *path, struct error *reterr)
     if (r == 0)
         r = open_ballast(store, reterr);
     if (r == 0)
-        backup_drop_left(store->path);
+        scratch_drop_left(store->path);
     if (r == 0)
         r = with_room(store, open_database, reterr);
     if (r == 0)
@@ -348,6 +348,18 @@ uint64_t store_backlog(struct store *store)
 uint64_t store_last_id(struct store *store)
 {
     return atomic_load(&store->writer.last_id);
+}
+
+int store_scratch(struct store *store, int *ret_fd)
+{
+    return scratch_open(store->path, SCRATCH_LINES, ret_fd);
+}
+
+int store_scratch_room(int fd, uint64_t bytes)
+{
+    uint64_t needed = 0;
+    uint64_t free_bytes = 0;
+    return scratch_has_room(fd, bytes, &needed, &free_bytes) ? 0 : -ENOSPC;
 }
 
 const char *store_id(struct store *store)

@@ -30,6 +30,8 @@
 
 struct store;
 struct store_op;
+struct store_copy;
+struct store_part;
 
 enum store_op_type {
     STORE_PUT,    // store new tasks
@@ -159,10 +161,10 @@ struct store_op {
          * to, a cancel of one in flight included; skipped: the others. */
         struct { enum store_op_type action; const uint64_t *ids; size_t count; size_t changed, skipped; } many;
         /* 0: fd (new) is a file without a name in which the whole store stands, `bytes` long, as of a moment after the submit; what runs is in
-         * it as after a kill -9. is_abandoned (borrowed; NULL: never) is looked at every few milliseconds: -ECANCELED. -EBUSY: one is being
+         * it as after a kill -9. With is_read it is `copy` (new) in place of fd, for store_export_copy. is_abandoned (borrowed; NULL: never) is looked at every few milliseconds: -ECANCELED. -EBUSY: one is being
          * made. -ENOSPC: with what it leaves free for tasks it needs needed_bytes more, and free_bytes are there. -EPIPE the store stops.
          * Else as open and write. */
-        struct { const _Atomic bool *is_abandoned; int fd; uint64_t bytes, needed_bytes, free_bytes; } backup;
+        struct { const _Atomic bool *is_abandoned; bool is_read; int fd; struct store_copy *copy; uint64_t bytes, needed_bytes, free_bytes; } backup;
     };
     // clang-format on
 };
@@ -349,6 +351,37 @@ void store_stats(struct store *store, struct store_stats *ret_stats);
 /** How long the commits took. Lives as long as the store. Threads: any. */
 const struct metrics_histogram *store_commit_times(struct store *store);
 
+/* ---- lines of a store that goes on ---- */
+
+/** Asked several times a second by what takes long, on its thread: 0: it goes on; a negative errno:
+ * it ends with that. Must not block. */
+struct store_watch {
+    int (*fn)(void *arg);
+    void *arg;
+};
+
+/** Makes a file beside the store that has no name, for a body that comes or an answer that goes.
+ * Threads: any. As open(2). */
+int store_scratch(struct store *store, int *ret_fd) RN_MUST_CHECK;
+/** Whether such a file may grow by so many bytes and something is left for tasks; -ENOSPC. Threads:
+ * any. */
+int store_scratch_room(int fd, uint64_t bytes) RN_MUST_CHECK;
+
+struct store_exchange {
+    uint64_t queues, tasks, keys;
+};
+
+/**
+ * Writes the lines of a copy that STORE_BACKUP made with is_read: as store_export.
+ *
+ * @param watch  its errors are those of this
+ *
+ * **Blocking:** for as long as it takes. **Threads:** one at a time a copy; not the writer's.
+ */
+int store_export_copy(struct store_copy *copy, int fd, const struct store_watch *watch,
+                      struct store_exchange *ret_counts, struct error *reterr) RN_MUST_CHECK;
+void store_copy_free(struct store_copy *copy);
+
 /* ---- a store that no daemon has ---- */
 
 /** What the file system of the store's folder is called ("NFS"), where the write-ahead log can't be
@@ -363,10 +396,6 @@ const char *store_unfit_file_system(const char *path);
  * **Errors:** -EPERM: it belongs to somebody else, and this is not root; as stat(2), setresuid(2).
  */
 int store_become_owner(const char *path, struct error *reterr) RN_MUST_CHECK;
-
-struct store_exchange {
-    uint64_t queues, tasks, keys;
-};
 
 /**
  * Writes all of a store as lines of JSON: a head, then each queue, task and Idempotency-Key. A file

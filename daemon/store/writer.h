@@ -76,7 +76,8 @@ struct backup {
     struct store_op *op; // NULL: none is
     sqlite3 *copy;
     sqlite3_backup *pages;
-    int fd; // of the copy
+    int fd;                    // of the copy
+    struct store_copy *reader; // of the copy, for an export; NULL: it is a backup
     rn_time begun_at;
 };
 

@@ -244,7 +244,8 @@ static void look_at_body(const struct look *look, const json_t *response)
     if (look->request != NULL && strcmp(look->request->method, "HEAD") == 0)
         return;
     note(place);
-    if (strstr(look->media, "json") == NULL)
+    bool is_lines = strcmp(look->media, "application/x-ndjson") == 0;
+    if (is_lines || strstr(look->media, "json") == NULL)
         return;
     if (look->reply->json == NULL)
         differs(look, "the body is not JSON");

@@ -445,6 +445,14 @@ int engine_submit(struct engine *engine, struct store_op *op)
     return r;
 }
 
+/* It keeps nothing on a disk. */
+int engine_scratch(struct engine *engine, int *ret_fd)
+{
+    (void)engine;
+    (void)ret_fd;
+    return -ENOSPC;
+}
+
 int engine_read(struct engine *engine, struct store_read *read)
 {
     rn_mutex_lock(&engine->mu);

@@ -1,0 +1,160 @@
+/** \file
+ * POST /v1/export: the lines that runneld --export writes, of a store that goes on; and what ends
+ * one.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "stores.h"
+
+static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
+                             "kind: { echo: { builtin = 'echo' };\n"
+                             "        noop: { builtin = 'noop'; queue = 'stopped' }; };\n";
+
+/* What runneld --export writes of the store of a daemon that does not run. */
+static char *exported(const struct daemon *daemon)
+{
+    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--export", "-", NULL};
+    struct run run = run_program(argv, NULL, 60000 * slow());
+
+    if (run.status != 0)
+        fail_msg("%d\n%s%s", run.status, run.out, run.err);
+    return run.out;
+}
+
+static void expect_nothing_left(const struct daemon *daemon)
+{
+    static const char *const names[] = {"backup.part", "lines.part", "import.part",
+                                        "backup.part-wal", "backup.part-shm"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
+}
+
+/* Waiting tasks, so many times 5 MiB. */
+static void fill(struct daemon *daemon, unsigned count)
+{
+    const char *body = text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', 100000));
+
+    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
+    for (unsigned i = 0; i < count; i++)
+        (void)submit_many(daemon, 50, body);
+}
+
+static void an_export_is_what_the_daemon_writes_when_it_does_not_run(void)
+{
+    struct daemon *daemon = daemon_new(stores_config);
+    stores_unpack(daemon, "v1");
+    daemon_start(daemon);
+    stores_expect_tasks(daemon, "v1");
+
+    struct reply *reply = expect_status(call(daemon, "POST", "/v1/export", NULL), 200);
+
+    assert_string_equal(reply_header(reply, "Content-Type"), "application/x-ndjson");
+    assert_int_equal(number_in(reply_header(reply, "Content-Length"), NULL), reply->body_bytes);
+    const char *name = reply_header(reply, "Content-Disposition");
+    json_t *info = expect_status(get(daemon, "/v1/info"), 200)->json;
+    assert_non_null(strstr(name, plain_text("\"runnel-%s-", text_at(info, "store_id"))));
+    assert_non_null(strstr(name, ".ndjson\""));
+    expect_nothing_left(daemon);
+    // Another one comes after it, and a backup.
+    assert_string_equal(expect_status(call(daemon, "POST", "/v1/export", NULL), 200)->body,
+                        reply->body);
+    expect_status(call(daemon, "POST", "/v1/backup", NULL), 200);
+    daemon_stop(daemon);
+    assert_string_equal(exported(daemon), reply->body);
+}
+
+static void an_empty_store_has_its_head_alone(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    struct reply *reply = expect_status(call(daemon, "POST", "/v1/export", NULL), 200);
+
+    assert_ptr_equal(strchr(reply->body, '\n'), reply->body + reply->body_bytes - 1);
+    assert_non_null(strstr(reply->body, text("'last_id':0,'queues':0,'tasks':0,'keys':0}")));
+    daemon_stop(daemon);
+}
+
+static struct wire *ask(struct daemon *daemon)
+{
+    struct wire *wire = wire_open(daemon->port);
+
+    wire_sendf(wire, "POST /v1/export HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 0\r\n\r\n",
+               daemon->port);
+    return wire;
+}
+
+static void who_does_not_read_holds_the_only_place_until_its_time_is_over(void)
+{
+    struct daemon *daemon = daemon_started(plain_text("answer_timeout = '2s';\n%s", config));
+    fill(daemon, 6);
+    struct wire *idle = ask(daemon);
+    int small = 64 << 10;
+    assert_int_equal(setsockopt(wire_fd(idle), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    assert_true(wire_readable(idle, 20000));
+
+    struct reply *reply = expect_problem(call(daemon, "POST", "/v1/export", NULL), 503, "busy");
+    assert_non_null(strstr(text_at(reply->json, "detail"), "one at a time"));
+    expect_problem(call(daemon, "POST", "/v1/backup", NULL), 503, "busy");
+    eventually(call(daemon, "POST", "/v1/export", NULL)->status == 200, 20000);
+    daemon_stop(daemon);
+    expect_nothing_left(daemon);
+}
+
+/* A daemon whose every write takes long, so that an export takes many seconds. */
+static struct daemon *slow_daemon(void)
+{
+    struct run run =
+        run_program((const char *[]){"strace", "-qq", "-e", "inject=write:delay_enter=1", "-o",
+                                     "/dev/null", "true", NULL},
+                    NULL, 20000);
+    if (run.status != 0)
+        harness_skip("strace can't trace here");
+    struct daemon *daemon = daemon_started(config);
+    fill(daemon, 6);
+    daemon_stop(daemon);
+    // The lines go out by write, the pages of a copy by pwrite64.
+    const char *const words[] = {
+        "strace",    "-D", "-f",          "-q", "-o",
+        "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_enter=20000",
+        NULL};
+    daemon->prefix = keep(memcpy(malloc(sizeof(words)), words, sizeof(words)));
+    daemon->environment = (const char *[]){"ASAN_OPTIONS=detect_leaks=0", NULL};
+    daemon_launch(daemon);
+    assert_true(daemon_await_ready(daemon));
+    return daemon;
+}
+
+static void a_client_that_leaves_ends_it(void)
+{
+    struct daemon *daemon = slow_daemon();
+    struct wire *wire = ask(daemon);
+    assert_true(daemon_logs(daemon, "event=backup_copied", 20000));
+
+    wire_reset(wire);
+
+    wire = NULL;
+    eventually(call(daemon, "POST", "/v1/backup", NULL)->status == 200, 20000);
+    daemon_stop(daemon);
+}
+
+static void a_stop_ends_it(void)
+{
+    struct daemon *daemon = slow_daemon();
+    struct wire *wire = ask(daemon);
+    assert_true(daemon_logs(daemon, "event=backup_copied", 20000));
+
+    daemon_signal(daemon, SIGTERM);
+
+    expect_problem(wire_reply(wire, 20000), 503, "draining");
+    assert_int_equal(daemon_await_end(daemon, 30000), 0);
+    expect_nothing_left(daemon);
+}
+
+HARNESS_MAIN(SCENARIO(an_export_is_what_the_daemon_writes_when_it_does_not_run),
+             SCENARIO(an_empty_store_has_its_head_alone),
+             SCENARIO(who_does_not_read_holds_the_only_place_until_its_time_is_over),
+             SCENARIO(a_client_that_leaves_ends_it), SCENARIO(a_stop_ends_it))
