@@ -325,7 +325,7 @@ int apply_sweep(struct writer *writer, struct store_op *op)
     size_t removed = 0;
     int r = 0;
 
-    for (size_t i = 0; i < writer->queues->count && r == 0; i++) {
+    for (size_t i = 0; i < writer->queues->numbered && r == 0; i++) {
         struct queue_row *row = writer->queues->by_number[i];
         r = sweep_state(writer, op, row, TASK_SUCCEEDED, retention->keep_succeeded_ms, &removed);
         if (r == 0)

@@ -21,7 +21,7 @@ void queues_init(struct queues *queues)
 void queues_fini(struct queues *queues)
 {
     for (size_t i = 0; i < queues->count; i++)
-        free(queues->by_number[i]);
+        free(queues->by_name[i]);
     free(queues->by_number);
     free(queues->by_name);
     rn_mutex_fini(&queues->mu);
@@ -55,7 +55,7 @@ static int reserve(struct queues *queues)
         return -ENOMEM;
     }
     for (size_t i = 0; i < queues->count; i++) {
-        by_number[i] = queues->by_number[i];
+        by_number[i] = i < queues->numbered ? queues->by_number[i] : NULL;
         by_name[i] = queues->by_name[i];
     }
     rn_mutex_lock(&queues->mu);
@@ -68,7 +68,7 @@ static int reserve(struct queues *queues)
     return 0;
 }
 
-/* Adds a queue with the next number, to memory alone. */
+/* Adds a queue without a number, to memory alone. */
 static int add(struct queues *queues, const char *name, struct queue_row **ret_row)
 {
     if (queues->count == QUEUES_MAX)
@@ -80,18 +80,27 @@ static int add(struct queues *queues, const char *name, struct queue_row **ret_r
     if (row == NULL)
         return -ENOMEM;
     memcpy(row->name, name, strnlen(name, CONFIG_NAME_MAX));
-    row->number = (unsigned)queues->count + 1;
 
     size_t place = place_of(queues, row->name);
     rn_mutex_lock(&queues->mu);
     memmove(&queues->by_name[place + 1], &queues->by_name[place],
             (queues->count - place) * sizeof(struct queue_row *));
     queues->by_name[place] = row;
-    queues->by_number[queues->count] = row;
     queues->count++;
     rn_mutex_unlock(&queues->mu);
     *ret_row = row;
     return 0;
+}
+
+/* Gives it the next number: they are dense, so one whose transaction is rolled back gives it back.
+ */
+static void number(struct queues *queues, struct queue_row *row)
+{
+    RN_ASSERT(row->number == 0);
+    rn_mutex_lock(&queues->mu);
+    queues->by_number[queues->numbered++] = row;
+    row->number = (unsigned)queues->numbered;
+    rn_mutex_unlock(&queues->mu);
 }
 
 /* Columns of the row of `queues`: number, name, the counts in the order of COUNT_STATES, then the
@@ -121,11 +130,12 @@ static int load_row(struct queues *queues, sqlite3_stmt *statement)
         return -ENOMEM;
     // Numbers are dense: a row of the table is never deleted.
     if (strlen(name) > CONFIG_NAME_MAX ||
-        sqlite3_column_int64(statement, 0) != (int64_t)queues->count + 1)
+        sqlite3_column_int64(statement, 0) != (int64_t)queues->numbered + 1)
         return -EBADMSG;
     int r = add(queues, name, &row);
     if (r < 0)
         return r;
+    number(queues, row);
 
     row->is_stored = true;
     for (unsigned i = 0; i < TASK_STATE_COUNT; i++) {
@@ -200,16 +210,17 @@ int queues_ensure(struct queues *queues, struct sqlite *sqlite, const char *name
         if (r < 0)
             return r;
     }
-    // In memory it stays when its transaction is rolled back: the next one to use it writes it
-    // again.
+    // In memory it stays when its transaction is rolled back, without a number: the next one to use
+    // it writes it again.
     if (!row->is_stored && !row->is_fresh) {
+        number(queues, row);
+        row->is_fresh = true;
+        mark_dirty(queues, row);
         sqlite_bind(sqlite, SQL_QUEUE_PUT, 1, row->number);
         sqlite_bind_text(sqlite, SQL_QUEUE_PUT, 2, row->name, strlen(row->name));
         int r = sqlite_run(sqlite, SQL_QUEUE_PUT);
         if (r < 0)
             return r;
-        row->is_fresh = true;
-        mark_dirty(queues, row);
     }
     *ret_row = row;
     return 0;
@@ -219,7 +230,7 @@ int queues_name(struct queues *queues, int64_t number, char *ret_name)
 {
     int r = -EBADMSG;
     rn_mutex_lock(&queues->mu);
-    if (number >= 1 && (uint64_t)number <= queues->count) {
+    if (number >= 1 && (uint64_t)number <= queues->numbered) {
         memcpy(ret_name, queues->by_number[number - 1]->name, CONFIG_NAME_MAX + 1);
         r = 0;
     }
@@ -232,7 +243,8 @@ int queues_number(struct queues *queues, const char *name, int64_t *ret_number)
     int r = -ENOENT;
     rn_mutex_lock(&queues->mu);
     size_t place = place_of(queues, name);
-    if (place < queues->count && strcmp(queues->by_name[place]->name, name) == 0) {
+    if (place < queues->count && strcmp(queues->by_name[place]->name, name) == 0 &&
+        queues->by_name[place]->number != 0) {
         *ret_number = queues->by_name[place]->number;
         r = 0;
     }
@@ -285,6 +297,9 @@ static void settle(struct queues *queues, bool committed)
             row->is_stored = row->is_stored || row->is_fresh;
             for (unsigned i = 0; i < TASK_STATE_COUNT; i++)
                 row->counts[i] = queues_count(row, (enum task_state)i);
+        } else if (row->is_fresh) {
+            row->number = 0; // those of one transaction are the last ones
+            queues->numbered--;
         }
         row->is_fresh = false;
         row->is_dirty = false;
@@ -306,7 +321,9 @@ void queues_commit(struct queues *queues)
 
 void queues_rollback(struct queues *queues)
 {
+    rn_mutex_lock(&queues->mu);
     settle(queues, false);
+    rn_mutex_unlock(&queues->mu);
 }
 
 void queues_set(struct queues *queues, struct queue_row *row,
@@ -324,7 +341,7 @@ int queues_counts(struct queues *queues, struct store_queue_counts **ret_counts,
 
     for (;;) { // until the array, which is allocated without the lock, suffices
         rn_mutex_lock(&queues->mu);
-        size_t count = queues->count;
+        size_t count = queues->numbered;
         if (count <= capacity)
             break;
         rn_mutex_unlock(&queues->mu);
@@ -335,7 +352,7 @@ int queues_counts(struct queues *queues, struct store_queue_counts **ret_counts,
         capacity = count;
     }
     size_t filled = 0;
-    for (size_t i = 0; i < queues->count; i++) {
+    for (size_t i = 0; i < queues->numbered; i++) {
         const struct queue_row *row = queues->by_number[i];
         if (!row->is_stored)
             continue;

@@ -19,7 +19,7 @@ struct sqlite;
 
 /** One queue. Never freed before the store. */
 struct queue_row {
-    unsigned number; // from 1, in the order of first use
+    unsigned number; // from 1, in the order of first use, without a gap; 0: it was never stored
     char name[CONFIG_NAME_MAX + 1];
     // changed by the writer under queues->mu
     struct store_queue_settings settings;
@@ -36,7 +36,7 @@ struct queues {
     rn_mutex mu;                  // rank 35: nothing is called under it
     struct queue_row **by_number; // by_number[n - 1]
     struct queue_row **by_name;   // in the order of the names
-    size_t count, capacity;
+    size_t count, numbered, capacity;
     struct queue_row *last;   // the writer's: the one that was found last
     struct queue_row *dirty;  // the writer's
     int64_t backlog_delta;    // the writer's: what the open transaction adds to backlog

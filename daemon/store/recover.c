@@ -144,7 +144,7 @@ static int release_kind(struct recovery *recovery, const char *kind)
     while ((r = sqlite_next(sqlite, SQL_HELD_COUNTS)) == 1) {
         int64_t number = sqlite_int(sqlite, SQL_HELD_COUNTS, 0);
         int64_t count = sqlite_int(sqlite, SQL_HELD_COUNTS, 1);
-        if (number < 1 || (uint64_t)number > queues->count) {
+        if (number < 1 || (uint64_t)number > queues->numbered) {
             sqlite_reset(sqlite, SQL_HELD_COUNTS);
             return -EBADMSG;
         }
