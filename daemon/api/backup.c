@@ -108,7 +108,7 @@ static int watch(void *arg)
 }
 
 /* On a thread of its own. */
-static void write_lines(struct request *request)
+static bool write_lines(struct request *request)
 {
     struct backup *backup = request->work;
     struct store_exchange counts = {0};
@@ -123,6 +123,7 @@ static void write_lines(struct request *request)
     backup->bytes = (uint64_t)status.st_size;
     store_copy_free(RN_TAKE(backup->copy)); // its room goes back before the answer is sent
     backup->result = r;
+    return false;
 }
 
 static void after_lines(struct request *request)

@@ -11,10 +11,12 @@ request_fn call_list;                                                    // list
 request_fn call_actions, call_queue_purge;                               // actions.c
 request_fn call_edit;                                                    // edit.c
 request_fn call_queues, call_queue, call_queue_change, call_queue_pause,
-    call_queue_resume;      // queues.c
-request_fn queue_not_found; // 404 with the nearest name; queues.c
+    call_queue_resume;               // queues.c
+request_fn queue_not_found;          // 404 with the nearest name; queues.c
 request_fn call_backup, call_export; // backup.c
-request_fn call_metrics;    // metrics.c
+request_fn call_import;              // import.c
+request_fn import_begin;             // its header is there, the body comes
+request_fn call_metrics;             // metrics.c
 request_fn call_stats, call_info, call_root, call_health, call_ready, call_problem, call_problems,
     call_openapi; // info.c
 

@@ -49,7 +49,7 @@ enum {
     X(CREATED_AFTER, "created_after") X(CREATED_BEFORE, "created_before") X(LIMIT, "limit") X(CURSOR, "cursor") X(VIEW, "view")    \
     X(PRIORITY, "priority") X(DELAY, "delay") X(RUN_AT, "run_at") X(EXPIRES_AT, "expires_at") X(TIMEOUT, "timeout")                \
     X(MAX_ATTEMPTS, "max_attempts") X(TAGS, "tags") X(ERROR_CODE, "error_code") X(FINISHED_AFTER, "finished_after")                \
-    X(FINISHED_BEFORE, "finished_before")
+    X(FINISHED_BEFORE, "finished_before") X(DRY_RUN, "dry_run")
 // clang-format on
 enum parameter {
 #define PARAMETER_ENUM(symbol, name) PARAMETER_##symbol,
@@ -74,6 +74,8 @@ enum request_phase {
 };
 
 typedef void request_fn(struct request *request);
+/** On a thread of its own. true: request->op is to be submitted. */
+typedef bool request_aside_fn(struct request *request);
 /** Takes what it can of the body's next bytes; returns how many. Less than size only if it has
  * suspended the request. */
 typedef size_t request_data_fn(struct request *request, const char *data, size_t size);
@@ -109,7 +111,7 @@ struct request {
     char name[72];                           // {name} or {code} of the path, cut
     char *raw_query;                         // new; NULL: none
     const char *parameters[PARAMETER_COUNT]; // NULL: not there; borrowed from libmicrohttpd
-    bool is_pretty;
+    bool is_pretty, is_dry;
     rn_time wait_until; // 0: no wait
     bool has_key;
     char key[256];
@@ -124,9 +126,9 @@ struct request {
     bool body_is_settled; // its first character has told its limit
     size_t memory;        // charged to server->memory
 
-    request_fn *next_fn;      // goes on after a suspension
-    request_fn *aside_fn;     // of request_aside
-    request_data_fn *data_fn; // takes the body instead of `body`
+    request_fn *next_fn;        // goes on after a suspension
+    request_aside_fn *aside_fn; // of request_aside
+    request_data_fn *data_fn;   // takes the body instead of `body`
     struct store_op op;
     struct store_read read;
     struct engine_wait wait;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/calls.h"
 #include "api/connections.h"
 #include "api/request.h"
 #include "api/routes.h"
@@ -83,8 +84,8 @@ static bool check_phase(struct request *request)
                         "the daemon reads its store; try again in a moment");
         return false;
     }
-    if (atomic_load(&request->server->stopping) ||
-        (phase == ENGINE_DRAINING && request->route->body == ROUTE_TASKS)) {
+    bool stores = request->route->body == ROUTE_TASKS || request->route->body == ROUTE_LINES;
+    if (atomic_load(&request->server->stopping) || (phase == ENGINE_DRAINING && stores)) {
         request_problem_error(request, -EPIPE);
         return false;
     }
@@ -103,10 +104,14 @@ static bool check_body(struct request *request)
         return !head->has_body;
     }
     enum framing_media media = framing_media(head->content_type);
-    bool is_known = media == MEDIA_JSON || (media == MEDIA_NDJSON && route->body == ROUTE_TASKS);
+    bool is_lines = route->body == ROUTE_LINES;
+    bool is_known = (media == MEDIA_JSON && !is_lines) ||
+                    (media == MEDIA_NDJSON && (is_lines || route->body == ROUTE_TASKS));
     if (!is_known && (head->has_body || media != MEDIA_NONE)) {
-        request_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                        "send Content-Type: application/json; with curl use --json in place of -d");
+        request_problem(
+            request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "%s",
+            is_lines ? "send an export's lines as Content-Type: application/x-ndjson"
+                     : "send Content-Type: application/json; with curl use --json in place of -d");
         return false;
     }
     request->is_stream = media == MEDIA_NDJSON;
@@ -175,16 +180,17 @@ static enum MHD_Result take_parameter(void *cls, enum MHD_ValueKind kind, const 
     return MHD_NO;
 }
 
-static void check_pretty(struct query *query)
+/* One that is true or false. */
+static void check_switch(struct query *query, enum parameter parameter, bool *ret_is_on)
 {
-    struct request *request = query->request;
-    const char *value = request->parameters[PARAMETER_PRETTY];
+    const char *value = query->request->parameters[parameter];
 
-    if (value == NULL)
+    if (value == NULL || !query->is_good)
         return;
-    request->is_pretty = value[0] == '\0' || strcmp(value, "1") == 0 || strcmp(value, "true") == 0;
-    if (!request->is_pretty && strcmp(value, "0") != 0 && strcmp(value, "false") != 0)
-        bad_query(query, "pretty must be true or false, or stand there alone");
+    *ret_is_on = value[0] == '\0' || strcmp(value, "1") == 0 || strcmp(value, "true") == 0;
+    if (!*ret_is_on && strcmp(value, "0") != 0 && strcmp(value, "false") != 0)
+        bad_query(query, "%s must be true or false, or stand there alone",
+                  parameter_name(parameter));
 }
 
 static void check_wait(struct query *query)
@@ -222,8 +228,8 @@ static bool check_query(struct request *request)
     if (request->raw_query == NULL)
         return true;
     (void)MHD_get_connection_values_n(request->mhd, MHD_GET_ARGUMENT_KIND, take_parameter, &query);
-    if (query.is_good)
-        check_pretty(&query);
+    check_switch(&query, PARAMETER_PRETTY, &request->is_pretty);
+    check_switch(&query, PARAMETER_DRY_RUN, &request->is_dry);
     if (query.is_good)
         check_wait(&query);
     return query.is_good;
@@ -232,7 +238,9 @@ static bool check_query(struct request *request)
 /* false: answered. */
 static bool check_key(struct request *request)
 {
-    if (request->route->body != ROUTE_TASKS || request->head.key == NULL)
+    enum route_body body = request->route->body;
+
+    if ((body != ROUTE_TASKS && body != ROUTE_LINES) || request->head.key == NULL)
         return true;
     if (framing_key(request->head.key, request->key) < 0) {
         request_problem(request, PROBLEM_INVALID_QUERY,
@@ -291,6 +299,8 @@ void gate_begin(struct request *request, const char *url, const char *method, co
     // Over TLS the reaper can't answer: the session is its HTTP thread's.
     if (request->head.has_body && !request->connection->listener->is_tls)
         connection_offer(request->connection);
-    if (request->is_stream)
+    if (request->is_stream && request->route->body == ROUTE_LINES)
+        import_begin(request);
+    else if (request->is_stream)
         stream_begin(request);
 }

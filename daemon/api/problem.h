@@ -39,13 +39,17 @@
     X(WRONG_STATE, "wrong-state", 409, 0, "The task's state does not allow this", \
       "`state` says the state that the task is in. A task that has finished can't be cancelled; only failed and cancelled ones can be\n" \
       "retried; only finished ones can be deleted; only waiting ones can be changed.\n") \
+    X(KEY_TAKEN, "key-taken", 409, 0, "The store has one of the import's Idempotency-Keys", \
+      "A task was stored under that key, and the import has other ones under it: with both, a repeated request could not be answered\n" \
+      "any more. Nothing was stored. A store keeps its keys for as long as keep_keys says.\n") \
     X(TASK_FAILED, "task-failed", 409, 0, "The task has no result: it did not succeed", \
       "`error` says why the task failed or was cancelled.\n") \
     X(TASK_REMOVED, "task-removed", 410, 0, "The task has been removed", \
       "The task existed; it was deleted, or its time of being kept after its end is over.\n") \
     X(TOO_LARGE, "too-large", 413, 0, "The request is too large", \
       "Limits, unless the configuration says otherwise: 1 MiB of args (max_args), 2 MiB of one task or line (max_task_body), 16 MiB and\n" \
-      "10,000 tasks of an array (max_array_body, max_array_tasks). A stream (application/x-ndjson) has no limit on the whole.\n") \
+      "10,000 tasks of an array (max_array_body, max_array_tasks). A stream (application/x-ndjson) has no limit on the whole. An\n" \
+      "import has at most 1,000,000 tasks and 512 MiB: what is larger goes in by runneld --import.\n") \
     X(URL_TOO_LONG, "url-too-long", 414, 0, "The URL is too long", \
       "A URL has at most max_url bytes (2,048, unless the configuration says otherwise).\n") \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, 0, "The body's Content-Type is not supported", \
@@ -58,6 +62,9 @@
     X(INVALID_ACTION, "invalid-action", 422, 0, "The action is not valid", \
       "`errors` lists everything that is wrong with it: each has a JSON pointer to the place and what must stand there. An action on\n" \
       "every task there is needs \"all\": true.\n") \
+    X(INVALID_EXPORT, "invalid-export", 422, 0, "The lines are no export", \
+      "`line` says which one is broken, `detail` what is wrong with it; without `line` all of them together make no sound store. Nothing\n" \
+      "was stored.\n") \
     X(KEY_REUSED, "idempotency-key-reused", 422, 0, "The Idempotency-Key was used for another request", \
       "The same key goes with the same Content-Type, query and body only. A new task needs a new key.\n") \
     X(RATE_LIMITED, "rate-limited", 429, 1, "Too many requests", \

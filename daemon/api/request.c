@@ -126,20 +126,25 @@ static void read_done(struct store_read *read, void *arg)
     (void)request_resume(arg, REQUEST_WAITS_STORE);
 }
 
-void request_submit(struct request *request, request_fn *next_fn)
+/* Its end resumes the request. */
+static void submit(struct request *request)
 {
     request->op.done_fn = op_done;
     request->op.arg = request;
     request->op.result = 0;
-    if (!request_suspend(request, REQUEST_WAITS_STORE, next_fn)) {
-        request_problem_error(request, -EPIPE);
-        return;
-    }
     int r = engine_submit(request->server->engine, &request->op);
     if (r < 0) {
         request->op.result = r;
         (void)request_resume(request, REQUEST_WAITS_STORE);
     }
+}
+
+void request_submit(struct request *request, request_fn *next_fn)
+{
+    if (request_suspend(request, REQUEST_WAITS_STORE, next_fn))
+        submit(request);
+    else
+        request_problem_error(request, -EPIPE);
 }
 
 void request_read(struct request *request, request_fn *next_fn)
@@ -163,8 +168,10 @@ static int run_aside(rn_context *ctx, void *arg)
     struct request *request = arg;
 
     (void)ctx; // what takes long looks at the server itself
-    request->aside_fn(request);
-    (void)request_resume(request, REQUEST_WAITS_STORE);
+    if (request->aside_fn(request))
+        submit(request);
+    else
+        (void)request_resume(request, REQUEST_WAITS_STORE);
     return 0;
 }
 
@@ -173,7 +180,7 @@ static void had_no_thread(struct request *request)
     request_problem_error(request, -EAGAIN);
 }
 
-void request_aside(struct request *request, request_fn *aside_fn, request_fn *next_fn)
+void request_aside(struct request *request, request_aside_fn *aside_fn, request_fn *next_fn)
 {
     request->aside_fn = aside_fn;
     if (!request_suspend(request, REQUEST_WAITS_STORE, next_fn)) {
@@ -221,6 +228,7 @@ static void reset(struct request *request, struct connection *connection)
     request->name[0] = '\0';
     memset(request->parameters, 0, sizeof(request->parameters));
     request->is_pretty = false;
+    request->is_dry = false;
     request->wait_until = 0;
     request->has_key = false;
     request->token = NULL;

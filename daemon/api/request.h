@@ -43,9 +43,10 @@ void request_submit(struct request *request, request_fn *next_fn);
 /** The same with request->read. */
 void request_read(struct request *request, request_fn *next_fn);
 /** Suspends and runs aside_fn on a thread of its own, so that it may take long: it touches only
- * what is the request's own. Then next_fn is called. Answers by itself where there is no thread,
+ * what is the request's own. Where it says so, request->op is submitted from there, whether the
+ * client is still there or not. Then next_fn is called. Answers by itself where there is no thread,
  * and when the server stops. */
-void request_aside(struct request *request, request_fn *aside_fn, request_fn *next_fn);
+void request_aside(struct request *request, request_aside_fn *aside_fn, request_fn *next_fn);
 /** After a suspension of a request that now goes on reading its body: server_stop need not wait for
  * it. */
 void request_idle(struct request *request);

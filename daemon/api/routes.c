@@ -33,6 +33,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/info",                call_info,         ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_READ},
     {"POST",   "/v1/backup",              call_backup,       ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_ADMIN_WHOLE},
     {"POST",   "/v1/export",              call_export,       ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_ADMIN_WHOLE},
+    {"POST",   "/v1/import",              call_import,       ROUTE_LINES,      P(PRETTY) | P(DRY_RUN), false, ACCESS_ADMIN_WHOLE},
     {"GET",    "/metrics",                call_metrics,      ROUTE_NO_BODY,    0,         false, ACCESS_READ_WHOLE},
     {"GET",    "/",                       call_root,         ROUTE_NO_BODY,    P(PRETTY), false, ACCESS_PUBLIC},
     {"GET",    "/healthz",                call_health,       ROUTE_NO_BODY,    P(PRETTY), true, ACCESS_PUBLIC},

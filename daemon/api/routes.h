@@ -9,6 +9,7 @@ enum route_body {
     ROUTE_NO_BODY,
     ROUTE_SMALL_BODY, // JSON, may be left out
     ROUTE_TASKS,      // a task, an array, or a stream
+    ROUTE_LINES,      // an export's lines
 };
 
 struct route {

@@ -65,10 +65,7 @@ static void requeue(struct engine *engine, struct queue *queue, struct record *f
 {
     struct record *record = malloc(sizeof(*record));
     if (record == NULL) { // it stays on disk, and the frontier before it
-        struct queue_key key = {.priority = from->priority, .id = from->id};
-        rn_mutex_lock(&queue->mu);
-        window_cut(&queue->window, key);
-        rn_mutex_unlock(&queue->mu);
+        queue_cut(queue, (struct queue_key){.priority = from->priority, .id = from->id});
         return;
     }
     *record = *from;
@@ -185,6 +182,20 @@ static void on_queue_event(struct engine *engine, const struct store_event *even
         (void)queue_land(queue, event->record->id);
 }
 
+/* A queue has got tasks that nobody tells one by one. */
+static void on_imported(struct engine *engine, const struct store_event *event)
+{
+    struct queue *queue = engine_find_queue(engine, event->queue, true);
+
+    if (event->due_at_ms > 0)
+        schedule_at(&engine->schedule, event->due_at_ms);
+    release_held(engine);
+    if (queue == NULL || event->key.id == 0)
+        return; // without memory for the queue its window is empty and lies before every task
+    queue_cut(queue, event->key);
+    queue_refill(queue);
+}
+
 int engine_event(void *arg, struct store_event *event)
 {
     struct engine *engine = arg;
@@ -212,6 +223,12 @@ int engine_event(void *arg, struct store_event *event)
     case STORE_EVENT_RESTORE:
         on_restore(engine, event);
         return 0;
+    case STORE_EVENT_IMPORTED:
+        on_imported(engine, event);
+        return 0;
+    case STORE_EVENT_ALIVE:
+        atomic_fetch_add(&engine->beats, 1);
+        return 0;
     case STORE_EVENT_SPACE: // the store itself keeps what waits for room, and logs it
         return 0;
     }
@@ -223,13 +240,14 @@ int engine_event(void *arg, struct store_event *event)
 static bool policy_of_kind(void *arg, const char *kind,
                            struct store_interruption_policy *ret_policy)
 {
-    const struct engine *engine = arg;
-    const struct config_kind *config = config_kind_find(engine->start, kind);
-    if (config == NULL)
-        return false;
-    *ret_policy = (struct store_interruption_policy){
-        .retry = config->retry_if_interrupted, .max_interruptions = config->max_interruptions};
-    return true;
+    const struct config *config = engine_config_ref(arg);
+    const struct config_kind *found = config_kind_find(config, kind);
+
+    if (found != NULL)
+        *ret_policy = (struct store_interruption_policy){
+            .retry = found->retry_if_interrupted, .max_interruptions = found->max_interruptions};
+    config_unref(config);
+    return found != NULL;
 }
 
 static int recover(struct engine *engine, struct error *reterr)
@@ -481,8 +499,13 @@ enum engine_phase engine_phase(struct engine *engine)
 
 int engine_submit(struct engine *engine, struct store_op *op)
 {
-    if (op->type == STORE_BACKUP && engine_phase(engine) == ENGINE_DRAINING)
+    bool may_wait = op->type == STORE_BACKUP || op->type == STORE_IMPORT;
+    if (may_wait && engine_phase(engine) == ENGINE_DRAINING)
         return -EPIPE;
+    if (op->type == STORE_IMPORT) {
+        op->import.policy = policy_of_kind;
+        op->import.policy_arg = engine;
+    }
     if (op->type == STORE_PUT) {
         if (engine_phase(engine) == ENGINE_DRAINING)
             return -EPIPE;
@@ -498,6 +521,12 @@ int engine_submit(struct engine *engine, struct store_op *op)
 int engine_scratch(struct engine *engine, int *ret_fd)
 {
     return store_scratch(engine->store, ret_fd);
+}
+
+int engine_part_new(struct engine *engine, int fd, const struct store_watch *watch,
+                    struct store_part **ret_part, uint64_t *ret_bad_line, struct error *reterr)
+{
+    return store_part_new(engine->store, fd, watch, ret_part, ret_bad_line, reterr);
 }
 
 int engine_wait_start(struct engine *engine, struct engine_wait *wait)

@@ -88,17 +88,22 @@ uint64_t engine_beat(struct engine *engine);
 
 /**
  * Submits an operation of the API: STORE_PUT, STORE_CANCEL, STORE_RETRY, STORE_DELETE, STORE_EDIT,
- * STORE_BACKUP. Suspend the request first, then submit; on an error done_fn is not called.
+ * STORE_BACKUP, STORE_IMPORT (whose policy is set here). Suspend the request first, then submit; on
+ * an error done_fn is not called.
  *
  * Blocking: never. Threads: any.
- * Errors: -EPIPE: a put or a backup while draining, or stopped (503 draining); -EAGAIN: the channel
- * is full (503 busy); -ENOSPC: a put while the disk is full (507); -ENOBUFS: a put over max_backlog
- * (503 backlog-full).
+ * Errors: -EPIPE: a put, a backup or an import while draining, or stopped (503 draining); -EAGAIN:
+ * the channel is full (503 busy); -ENOSPC: a put while the disk is full (507); -ENOBUFS: a put over
+ * max_backlog (503 backlog-full).
  */
 int engine_submit(struct engine *engine, struct store_op *op) RN_MUST_CHECK;
 
 /** store_scratch. */
 int engine_scratch(struct engine *engine, int *ret_fd) RN_MUST_CHECK;
+/** store_part_new. */
+int engine_part_new(struct engine *engine, int fd, const struct store_watch *watch,
+                    struct store_part **ret_part, uint64_t *ret_bad_line, struct error *reterr)
+    RN_MUST_CHECK;
 
 /**
  * STORE_GET and STORE_LIST with what is running laid over the rows (state, worker, started_at,

@@ -189,6 +189,14 @@ void queue_put(struct queue *queue, struct record **record)
     rn_mutex_unlock(&queue->mu);
 }
 
+void queue_cut(struct queue *queue, struct queue_key key)
+{
+    rn_mutex_lock(&queue->mu);
+    if (window_admits(&queue->window, key)) // else it lies behind the frontier already
+        window_cut(&queue->window, key);
+    rn_mutex_unlock(&queue->mu);
+}
+
 void queue_claimed(struct queue *queue, struct store_op *claim)
 {
     rn_mutex_lock(&queue->mu);

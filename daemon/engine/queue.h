@@ -78,6 +78,9 @@ void queue_settle(struct queue *queue);
 
 /** A task became queued: *record is taken where it belongs into the window, else left. */
 void queue_put(struct queue *queue, struct record **record);
+/** Queued tasks from this key on are on the disk alone, and perhaps were not before: the window
+ * must not hide them. */
+void queue_cut(struct queue *queue, struct queue_key key);
 /** A claim's rows, which are taken. They were selected after all events so far. */
 void queue_claimed(struct queue *queue, struct store_op *claim);
 /** 0: not in flight (out of the window, into *ret_task where it was there); -EBUSY: in flight. */

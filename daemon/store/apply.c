@@ -34,6 +34,7 @@ int apply(struct writer *writer, struct store_op *op)
         return apply_many(writer, op);
     case STORE_CLAIM:
     case STORE_BACKUP:
+    case STORE_IMPORT:
         return 0; // after the commit
     }
     return -EINVAL; // no other type can be submitted

@@ -64,6 +64,9 @@ enum apply_cause { APPLY_BY_HAND, APPLY_EXPIRED };
 /** Ends a waiting task as cancelled. Sets the record's fields too. */
 int apply_cancelled(struct writer *writer, struct record *record, int64_t now_ms,
                     enum apply_cause cause) RN_MUST_CHECK;
+/** Writes a queue's settings; its row is in the table. */
+int apply_settings(struct writer *writer, const struct queue_row *row,
+                   const struct store_queue_settings *settings) RN_MUST_CHECK;
 /** Deletes a finished task with all that is its own. */
 int apply_removed(struct writer *writer, uint64_t id, unsigned flags) RN_MUST_CHECK;
 /** The earliest due time or expiry after now_ms, 0: none. */

@@ -209,17 +209,11 @@ int apply_promote(struct writer *writer, struct store_op *op)
     return r;
 }
 
-int apply_queue_set(struct writer *writer, struct store_op *op)
+int apply_settings(struct writer *writer, const struct queue_row *row,
+                   const struct store_queue_settings *settings)
 {
     struct sqlite *sqlite = &writer->sqlite;
-    const struct store_queue_settings *settings = &op->queue_set.settings;
-    struct queue_row *row = NULL;
 
-    int r = group_reserve(writer, 1, 0);
-    if (r == 0)
-        r = queues_ensure(writer->queues, sqlite, op->queue_set.queue, &row);
-    if (r != 0)
-        return r;
     sqlite_bind(sqlite, SQL_QUEUE_SETTINGS, 1, row->number);
     if (settings->has_workers)
         sqlite_bind(sqlite, SQL_QUEUE_SETTINGS, 2, settings->workers);
@@ -233,7 +227,18 @@ int apply_queue_set(struct writer *writer, struct store_op *op)
         sqlite_bind_null(sqlite, SQL_QUEUE_SETTINGS, 4);
     sqlite_bind(sqlite, SQL_QUEUE_SETTINGS, 5, settings->paused);
     sqlite_bind(sqlite, SQL_QUEUE_SETTINGS, 6, settings->paused_until_ms);
-    r = sqlite_run(sqlite, SQL_QUEUE_SETTINGS);
+    return sqlite_run(sqlite, SQL_QUEUE_SETTINGS);
+}
+
+int apply_queue_set(struct writer *writer, struct store_op *op)
+{
+    struct queue_row *row = NULL;
+
+    int r = group_reserve(writer, 1, 0);
+    if (r == 0)
+        r = queues_ensure(writer->queues, &writer->sqlite, op->queue_set.queue, &row);
+    if (r == 0)
+        r = apply_settings(writer, row, &op->queue_set.settings);
     if (r == 0)
         group_note(writer, STORE_EVENT_QUEUE_SET, op, NULL);
     return r;

@@ -120,10 +120,11 @@ static bool checkpoint(struct writer *writer, int mode)
     return r == 0 && frames == copied;
 }
 
-static bool restart_log(struct writer *writer)
+/* mode: RESTART or TRUNCATE. */
+static bool restart_log(struct writer *writer, int mode)
 {
     (void)sqlite3_busy_timeout(writer->sqlite.db, RESTART_WAIT_MS);
-    bool done = checkpoint(writer, SQLITE_CHECKPOINT_RESTART);
+    bool done = checkpoint(writer, mode);
     (void)sqlite3_busy_timeout(writer->sqlite.db, SQLITE_BUSY_MS);
     if (done) {
         writer->disk.frames = 0;
@@ -144,7 +145,7 @@ static void keep_log_short(struct writer *writer)
     if (disk->frames < RESTART_FRAMES)
         (void)checkpoint(writer, SQLITE_CHECKPOINT_PASSIVE);
     else
-        (void)restart_log(writer);
+        (void)restart_log(writer, SQLITE_CHECKPOINT_RESTART);
 
     bool is_stuck = disk->frames >= STUCK_FRAMES;
     if (is_stuck != disk->log_is_stuck)
@@ -255,6 +256,12 @@ void disk_tend(struct writer *writer, bool is_idle)
         disk_retry(writer);
         inbox_put_back(&writer->inbox, &writer->deferred);
     }
+}
+
+void disk_cut_log(struct writer *writer)
+{
+    if (may_checkpoint(&writer->disk))
+        (void)restart_log(writer, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
 void disk_close(struct writer *writer)

@@ -24,6 +24,9 @@ bool disk_has_room(struct writer *writer, size_t bytes);
 void disk_full(struct writer *writer);
 /** Tries to be normal again. */
 void disk_retry(struct writer *writer);
+/** Copies the log into the file and cuts it, where no reader is in the way: after a rollback that
+ * leaves it long. */
+void disk_cut_log(struct writer *writer);
 /** Copies all of the log into the file and empties it; nobody reads any more. */
 void disk_close(struct writer *writer);
 

@@ -27,7 +27,7 @@ static const struct exchange_member queue[] = {
     {"name", "name", EXCHANGE_NAME, 1, true, 0, 0},
     {"workers", "workers", EXCHANGE_NUMBER, 1, false, 1, 1024},
     {"rate", "rate", EXCHANGE_RATE, 1, false, 1, 31},
-    {"burst", "burst", EXCHANGE_NUMBER, 1, false, 1, UINT32_MAX},
+    {"burst", "burst", EXCHANGE_NUMBER, 1, false, 1, 1000000},
     {"paused", "paused", EXCHANGE_SWITCH, 1, false, 0, 1},
     {"paused_until_ms", "nullif(paused_until, 0)", EXCHANGE_NUMBER, 1, false, 1, MS_MAX},
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/merge.h"
+
 static int grow(void **array, size_t *capacity, size_t wanted, size_t size)
 {
     if (wanted <= *capacity)
@@ -213,6 +215,9 @@ static void tell_change(struct writer *writer, struct change *change)
         (void)writer_tell(writer, &event);
         break;
     }
+    case STORE_IMPORT:
+        merge_tell(writer, op);
+        break;
     default: // no other is noted without a record
         RN_ASSERT(false);
     }

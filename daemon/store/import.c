@@ -1,5 +1,7 @@
 /* The import of an export: into a store beside the one that is to be, which takes its place when it
- * is whole and sound. */
+ * is whole and sound, or (part.c) is taken into it. */
+#include "store/import.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,24 +10,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/import_line.h"
-#include "store/lines.h"
-#include "store/offline.h"
 #include "store/place.h"
+#include "store/scratch.h"
 
-enum { LINE_BYTES_MAX = 128 << 20 }; // args and a result of 16 MiB, each byte of this escaped
-
-struct import {
-    struct lines lines;
-    struct import_lines into;
-    struct sqlite sqlite;                 // of the new store
-    uint64_t wanted[EXCHANGE_LINE_COUNT]; // by the head
-    uint64_t found[EXCHANGE_LINE_COUNT];
-    struct error *reterr;
+enum {
+    LINE_BYTES_MAX = 128 << 20, // args and a result of 16 MiB, each byte of this escaped
+    WATCH_STEPS = 50000,        // of SQLite's virtual machine: a few milliseconds
 };
+
+static int stopped(struct import *import)
+{
+    return error_set(import->reterr, import->stopped, "the import was stopped: %s",
+                     rn_strerror(import->stopped));
+}
 
 static int cannot_write(struct import *import, int r)
 {
+    if (import->stopped < 0)
+        return stopped(import);
     return error_set(import->reterr, r, "cannot write the new store: %s",
                      r == -ENOSPC ? "the disk is full" : sqlite_message(&import->sqlite));
 }
@@ -34,6 +36,7 @@ static int broken_line(struct import *import, int r)
 {
     const char *why = r == -EMSGSIZE ? "it is too long" : import->into.fault;
 
+    import->bad_line = import->lines.number;
     return error_set(import->reterr, -EBADMSG, "line %" PRIu64 ": %s; nothing was imported",
                      import->lines.number, why);
 }
@@ -50,6 +53,9 @@ static int note_line(struct import *import, enum exchange_line line)
         import->wanted[EXCHANGE_QUEUE] = (uint64_t)import->into.values[3].number;
         import->wanted[EXCHANGE_TASK] = (uint64_t)import->into.values[4].number;
         import->wanted[EXCHANGE_KEY] = (uint64_t)import->into.values[5].number;
+        if (import->max_tasks > 0 && import->wanted[EXCHANGE_TASK] > import->max_tasks)
+            return error_set(import->reterr, -E2BIG, "the export has %" PRIu64 " tasks",
+                             import->wanted[EXCHANGE_TASK]);
     }
     if (fault == NULL)
         return 0;
@@ -77,13 +83,16 @@ static int take_lines(struct import *import)
     if (r < 0)
         return error_set(import->reterr, r, "cannot read the export: %s", strerror(-r));
     for (unsigned i = EXCHANGE_QUEUE; i < EXCHANGE_LINE_COUNT; i++) {
-        if (import->found[i] != import->wanted[i])
-            return error_set(import->reterr, -EBADMSG,
-                             "line 1: of %" PRIu64 " %ss %" PRIu64
-                             " are there: the export is not whole; nothing was imported",
-                             import->wanted[i], exchange_tables[i].what, import->found[i]);
+        if (import->found[i] == import->wanted[i])
+            continue;
+        import->bad_line = 1;
+        return error_set(import->reterr, -EBADMSG,
+                         "line 1: of %" PRIu64 " %ss %" PRIu64
+                         " are there: the export is not whole; nothing was imported",
+                         import->wanted[i], exchange_tables[i].what, import->found[i]);
     }
-    if (import->found[EXCHANGE_HEAD] == 0)
+    import->bad_line = import->found[EXCHANGE_HEAD] == 0 ? 1 : 0;
+    if (import->bad_line == 1)
         return error_set(import->reterr, -EBADMSG, "line 1: there is none; nothing was imported");
     return 0;
 }
@@ -126,6 +135,8 @@ static int check(struct import *import, char *part)
     char fault[256] = "";
 
     int r = offline_check(&made, note_fault, fault, &result, import->reterr);
+    if (import->stopped < 0)
+        return stopped(import);
     if (r == 0 && result.faults > 0)
         r = error_set(import->reterr, -EBADMSG,
                       "the export makes no sound store: %s; nothing was "
@@ -134,30 +145,55 @@ static int check(struct import *import, char *part)
     return r;
 }
 
-/* The whole new store, synced. */
-static int make_store(struct import *import, char *part)
+/* Whoever waits for it is asked now and then. */
+static int look(void *arg)
 {
-    int fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd < 0)
-        return error_set(import->reterr, -errno, "cannot make '%s': %s", part, strerror(errno));
+    struct import *import = arg;
+    int r = import->watch->fn(import->watch->arg);
+
+    if (r < 0)
+        import->stopped = r;
+    return r < 0;
+}
+
+/* The tables, filled and checked. */
+static int fill(struct import *import, char *part)
+{
     int r = sqlite_open(&import->sqlite, part, SQLITE_WRITER, import->reterr);
-    if (r == 0) {
-        // One that is not whole is thrown away.
-        r = sqlite_exec(&import->sqlite, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF");
-        if (r < 0)
-            (void)cannot_write(import, r);
-    }
-    if (r == 0)
-        r = schema_make(&import->sqlite, import->reterr);
+    if (r < 0)
+        return r;
+    // One that is not whole is thrown away.
+    r = sqlite_exec(&import->sqlite, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF");
+    if (r < 0)
+        return cannot_write(import, r);
+    r = schema_make(&import->sqlite, import->reterr);
+    if (import->watch != NULL)
+        sqlite3_progress_handler(import->sqlite.db, WATCH_STEPS, look, import);
     if (r == 0)
         r = take_all(import);
     if (r == 0)
         r = check(import, part);
+    return r;
+}
+
+int import_make(struct import *import, char *part)
+{
+    int fd = -1;
+
+    int r = scratch_make(part, &fd);
+    if (r < 0)
+        return error_set(import->reterr, r, "cannot make '%s': %s", part, strerror(-r));
+    if (import->lines.longest == 0)
+        import->lines.longest = LINE_BYTES_MAX;
+    r = fill(import, part);
     import_lines_fini(&import->into);
     sqlite_close(&import->sqlite);
-    if (r == 0 && fsync(fd) < 0)
+    lines_fini(&import->lines);
+    if (r == 0 && import->is_synced && fsync(fd) < 0)
         r = error_set(import->reterr, -errno, "cannot sync '%s': %s", part, strerror(errno));
     (void)close(fd); // synced, or removed
+    if (r < 0)
+        (void)unlink(part);
     return r;
 }
 
@@ -186,14 +222,15 @@ static int import_into(struct offline *offline, char *part, struct import *impor
 {
     struct stat status = {0};
 
-    (void)unlink(part); // what was left by one that was killed
     int r = expect_empty(offline, import->reterr);
     offline_let_go(offline);
     if (r < 0)
         return r;
-    r = make_store(import, part);
-    if (r == 0 && (stat(offline->path, &status) < 0 || chmod(part, status.st_mode & 0777) < 0 ||
-                   rename(part, offline->path) < 0))
+    r = import_make(import, part);
+    if (r < 0)
+        return r;
+    if (stat(offline->path, &status) < 0 || chmod(part, status.st_mode & 0777) < 0 ||
+        rename(part, offline->path) < 0)
         r = error_set(import->reterr, -errno, "cannot put '%s' in the store's place: %s", part,
                       strerror(errno));
     if (r < 0) {
@@ -210,20 +247,18 @@ static int import_into(struct offline *offline, char *part, struct import *impor
 static int run_import(struct offline *offline, int fd, struct store_exchange *ret_counts,
                       struct error *reterr)
 {
-    char *part = NULL;
+    char *part = scratch_name(offline->path, SCRATCH_IMPORT);
     struct import *import = calloc(1, sizeof(*import));
 
-    if (asprintf(&part, "%s-import.part", offline->path) < 0)
-        part = NULL;
     if (import == NULL || part == NULL) {
         free(import);
         free(part);
         return error_set(reterr, -ENOMEM, "no memory for the import");
     }
-    import->lines = (struct lines){.fd = fd, .longest = LINE_BYTES_MAX};
+    import->lines.fd = fd;
+    import->is_synced = true;
     import->reterr = reterr;
     int r = import_into(offline, part, import);
-    lines_fini(&import->lines);
     if (r == 0)
         *ret_counts = (struct store_exchange){.queues = import->found[EXCHANGE_QUEUE],
                                               .tasks = import->found[EXCHANGE_TASK],

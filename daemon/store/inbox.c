@@ -1,6 +1,9 @@
 /* The operation channel. */
 #include "store/inbox.h"
 
+#include "store/part.h"
+#include "store/writer.h"
+
 void op_list_add(struct op_list *list, struct store_op *op)
 {
     op->own.next = NULL;
@@ -88,6 +91,10 @@ static void weigh(struct store_op *op)
     case STORE_CLAIM:
     case STORE_BACKUP:
         rows = 0; // it reads, after the commit
+        break;
+    case STORE_IMPORT:
+        rows = GROUP_ROWS_MAX; // alone
+        bytes = (size_t)op->import.part->bytes;
         break;
     case STORE_START:
     case STORE_HOLD:

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "store/apply.h"
+#include "store/part.h"
 
 struct recovery {
     struct writer *writer;
+    struct store_op *op; // of an import: the engine is told; NULL: nothing runs yet
     store_policy_fn *policy;
     void *policy_arg;
     int64_t now_ms;
@@ -65,12 +67,14 @@ static int follow(struct recovery *recovery, struct record *record, uint64_t run
     record->error_retryable = false;
     (void)snprintf(record->error_code, sizeof(record->error_code), "%s", code);
     int r = text_set(&record->error_message, message, strlen(message));
-    return r < 0 ? r : apply_follow(recovery->writer, NULL, record, recovery->now_ms);
+    return r < 0 ? r : apply_follow(recovery->writer, recovery->op, record, recovery->now_ms);
 }
 
-static int interrupt(struct recovery *recovery, struct record *record, uint64_t run)
+/* Takes *record where the engine is told that it is queued. */
+static int interrupt(struct recovery *recovery, struct record **taken, uint64_t run)
 {
     struct sqlite *sqlite = &recovery->writer->sqlite;
+    struct record *record = *taken;
     enum task_state from = record->state;
     const char *code = NULL;
     const char *message = NULL;
@@ -97,6 +101,11 @@ static int interrupt(struct recovery *recovery, struct record *record, uint64_t 
         return r;
     apply_move(recovery->writer, record->queue, from, to);
     recovery->counts.interrupted++;
+    if (to == TASK_QUEUED && recovery->op != NULL) {
+        record->state = TASK_QUEUED;
+        record->queued_at_ms = recovery->now_ms;
+        group_note(recovery->writer, STORE_EVENT_QUEUED, recovery->op, RN_TAKE(*taken));
+    }
     return to == TASK_FAILED ? follow(recovery, record, run, code, message) : 0;
 }
 
@@ -110,7 +119,7 @@ static int look_at(struct recovery *recovery, uint64_t id, uint64_t slot_run)
         return r; // removed, or the slot of a task that was never stored
     bool ran = slot_run == 0 ? record->state == TASK_RUNNING
                              : record->state == TASK_QUEUED && slot_run == record->run + 1;
-    r = ran ? interrupt(recovery, record, slot_run == 0 ? record->run : slot_run) : 0;
+    r = ran ? interrupt(recovery, &record, slot_run == 0 ? record->run : slot_run) : 0;
     record_free(record);
     return r < 0 ? r : ran;
 }
@@ -132,6 +141,23 @@ static int interrupt_rows(struct recovery *recovery)
         if (r < 0)
             return r;
     }
+}
+
+int recover_imported(struct writer *writer, struct store_op *op, uint64_t base)
+{
+    const struct store_part *part = op->import.part;
+    struct recovery recovery = {.writer = writer,
+                                .op = op,
+                                .policy = op->import.policy,
+                                .policy_arg = op->import.policy_arg,
+                                .now_ms = op->now_ms};
+
+    for (size_t i = 0; i < part->running_count; i++) {
+        int r = look_at(&recovery, base + part->running[i], 0);
+        if (r <= 0)
+            return r < 0 ? r : -EPROTO; // it was stored a moment ago
+    }
+    return 0;
 }
 
 static int release_kind(struct recovery *recovery, const char *kind)

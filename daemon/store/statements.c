@@ -109,6 +109,7 @@ const struct statement_text statement_texts[SQL_STATEMENT_COUNT] = {
         "WHERE (state = 3 OR state = 7) AND state = 7 AND kind = ?1"},
 
     [SQL_HELD] = {SQLITE_WRITER, "SELECT id FROM tasks " HELD "AND kind = ?1 LIMIT ?2"},
+    [SQL_FIRST] = {SQLITE_WRITER, "SELECT id, priority FROM tasks " QUEUED "ORDER BY priority DESC, id LIMIT 1"},
 
     [SQL_SCAN] = {SQLITE_READER, "SELECT id, state, queue, created_at, finished_at, kind, tags, error_code FROM tasks "
         "WHERE id < ?1 ORDER BY id DESC"},

@@ -49,6 +49,7 @@ enum sqlite_statement {
     SQL_HELD_COUNTS,
     SQL_RELEASE,
     SQL_HELD,
+    SQL_FIRST,
     SQL_SCAN,
     SQL_LARGE_ARGS,
     SQL_LARGE_RESULT,

@@ -17,6 +17,7 @@
 #include "store/disk.h"
 #include "store/leftovers.h"
 #include "store/lock.h"
+#include "store/part.h"
 #include "store/place.h"
 #include "store/reader.h"
 #include "store/recover.h"
@@ -353,6 +354,12 @@ uint64_t store_last_id(struct store *store)
 int store_scratch(struct store *store, int *ret_fd)
 {
     return scratch_open(store->path, SCRATCH_LINES, ret_fd);
+}
+
+int store_part_new(struct store *store, int fd, const struct store_watch *watch,
+                   struct store_part **ret_part, uint64_t *ret_bad_line, struct error *reterr)
+{
+    return part_new(store->path, fd, watch, ret_part, ret_bad_line, reterr);
 }
 
 int store_scratch_room(int fd, uint64_t bytes)

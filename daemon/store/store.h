@@ -51,6 +51,7 @@ enum store_op_type {
     STORE_BACKUP,    // a copy of the store, made between groups; answered when it is whole
     STORE_EDIT,      // other settings for a waiting one
     STORE_MANY,      // cancel, retry or delete of several, each as if it came alone
+    STORE_IMPORT,    // all of an export, in one transaction
 };
 
 enum { STORE_MANY_MAX = 200 }; // tasks of one operation: no other one waits for more
@@ -102,6 +103,19 @@ struct store_retention {
     int64_t keep_succeeded_ms, keep_failed_ms, keep_cancelled_ms;
     uint64_t keep_count;
     int64_t keep_keys_ms;
+};
+
+/** What a kind's configuration says of tasks that were running when the daemon died; false: the
+ * kind is not configured. */
+struct store_interruption_policy {
+    bool retry;
+    unsigned max_interruptions;
+};
+typedef bool store_policy_fn(void *arg, const char *kind,
+                             struct store_interruption_policy *ret_policy);
+
+struct store_exchange {
+    uint64_t queues, tasks, keys;
 };
 
 typedef void store_done_fn(struct store_op *op, void *arg);
@@ -165,6 +179,17 @@ struct store_op {
          * made. -ENOSPC: with what it leaves free for tasks it needs needed_bytes more, and free_bytes are there. -EPIPE the store stops.
          * Else as open and write. */
         struct { const _Atomic bool *is_abandoned; bool is_read; int fd; struct store_copy *copy; uint64_t bytes, needed_bytes, free_bytes; } backup;
+        /* 0: all of part is stored, ids moved up by the highest that was given, or kept where none was (ids_kept); queues that were there keep
+         * their settings; what ran is set as policy (on the writer's thread) says. first_id, last_id: of the tasks, 0: there are none. With is_dry
+         * nothing is stored, and the rest is as it would be. key (NULL: none) is remembered until the next import with one: with the same key and
+         * hash again replayed is set, all is as it was told then, nothing was written. -EEXIST: it was used for another import. -ENOTUNIQ: the
+         * store has one of part's keys (taken_key). -ENOBUFS: the backlog limit. -EOVERFLOW: ids would be too large. -EBUSY: a backup is being
+         * made. -ENOSPC, -EAGAIN, -ENOMEM as of put. part, key: borrowed. */
+        struct {
+            struct store_part *part; store_policy_fn *policy; void *policy_arg; const struct store_key *key; bool is_dry;
+            bool replayed, ids_kept; struct store_exchange counts; uint64_t first_id, last_id; char taken_key[256];
+            uint64_t base; // the store's own
+        } import;
     };
     // clang-format on
 };
@@ -185,13 +210,17 @@ enum store_event_type {
                           // -EBUSY: it is in flight
     STORE_EVENT_RESTORE,  // the group was rolled back: what WITHDRAW of this id removed goes back
     STORE_EVENT_SPACE,    // `full` tells: the disk is full / has room again
+    STORE_EVENT_IMPORTED, // queue has got tasks: key is the first of the queued ones (its id is 0:
+                          // none is), due_at_ms the earliest due or expiry of all of them (0: none)
+    STORE_EVENT_ALIVE,    // an operation that takes long goes on; several times a second
 };
 
 struct store_event {
     enum store_event_type type;
     struct record *record;
     const char *queue;
-    struct queue_key key; // WITHDRAW, RESTORE
+    struct queue_key key; // WITHDRAW, RESTORE, IMPORTED
+    int64_t due_at_ms;    // IMPORTED
     const struct store_queue_settings *settings;
     bool was_running; // ENDED, QUEUED, WAITING: by a FINISH (the task was in flight; record is its
                       // operation's, not to be taken)
@@ -200,15 +229,6 @@ struct store_event {
 
 /** On the writer's thread. Only WITHDRAW's result counts. */
 typedef int store_event_fn(void *arg, struct store_event *event);
-
-/** What a kind's configuration says of tasks that were running when the daemon died; false: the
- * kind is not configured. */
-struct store_interruption_policy {
-    bool retry;
-    unsigned max_interruptions;
-};
-typedef bool store_policy_fn(void *arg, const char *kind,
-                             struct store_interruption_policy *ret_policy);
 
 /** A start that takes long is alive: `what` is under way, done of total (both 0: nobody knows).
  * Several times a second; on the opener's thread. */
@@ -367,10 +387,6 @@ int store_scratch(struct store *store, int *ret_fd) RN_MUST_CHECK;
  * any. */
 int store_scratch_room(int fd, uint64_t bytes) RN_MUST_CHECK;
 
-struct store_exchange {
-    uint64_t queues, tasks, keys;
-};
-
 /**
  * Writes the lines of a copy that STORE_BACKUP made with is_read: as store_export.
  *
@@ -381,6 +397,26 @@ struct store_exchange {
 int store_export_copy(struct store_copy *copy, int fd, const struct store_watch *watch,
                       struct store_exchange *ret_counts, struct error *reterr) RN_MUST_CHECK;
 void store_copy_free(struct store_copy *copy);
+
+/** What one operation may bring: it holds up all others for as long as it takes. */
+enum { STORE_IMPORT_TASKS_MAX = 1000000 };
+
+/**
+ * Makes of an export's lines what STORE_IMPORT takes: a store beside this one, whole and sound.
+ *
+ * @param fd            read from its beginning to its end; borrowed
+ * @param watch         its errors are those of this
+ * @param ret_bad_line  with -EBADMSG: the line that is broken, 0: all together are
+ *
+ * **Blocking:** for as long as it takes. **Threads:** one at a time; not the writer's.
+ * **Errors:** -EBADMSG what is read makes no store; -E2BIG it has more than STORE_IMPORT_TASKS_MAX
+ * tasks; -ENOMEM, -ENOSPC, -EIO; as open(2), read(2). reterr says it in a sentence.
+ */
+int store_part_new(struct store *store, int fd, const struct store_watch *watch,
+                   struct store_part **ret_part, uint64_t *ret_bad_line, struct error *reterr)
+    RN_MUST_CHECK;
+/** Removes it from the disk too. */
+void store_part_free(struct store_part *part);
 
 /* ---- a store that no daemon has ---- */
 

@@ -13,6 +13,7 @@
 #include "store/apply.h"
 #include "store/backup.h"
 #include "store/disk.h"
+#include "store/merge.h"
 
 enum { EXIT_DATA = 65, EXIT_IO = 74, NO_MEMORY_RETRY_MS = 100 };
 
@@ -70,9 +71,9 @@ void writer_judge(struct writer *writer, int r, const char *what)
 static bool passes(struct writer *writer, struct store_op *op)
 {
     const struct disk *disk = &writer->disk;
-    bool is_put = op->type == STORE_PUT;
+    bool brings = op->type == STORE_PUT || (op->type == STORE_IMPORT && !op->import.is_dry);
 
-    if (is_put && !op->own.is_settled) {
+    if (brings && !op->own.is_settled) {
         bool is_stuck = disk->log_is_stuck;
         if (disk->is_full || is_stuck || !disk_has_room(writer, op->own.bytes)) {
             op->result = is_stuck && !disk->is_full ? -EAGAIN : -ENOSPC;
@@ -87,7 +88,8 @@ static bool passes(struct writer *writer, struct store_op *op)
 
 static bool needs_transaction(const struct store_op *op)
 {
-    return op->type != STORE_CLAIM && op->type != STORE_BACKUP && !op->own.is_settled;
+    return op->type != STORE_CLAIM && op->type != STORE_BACKUP && op->type != STORE_IMPORT &&
+           !op->own.is_settled;
 }
 
 /*
@@ -102,6 +104,8 @@ static int apply_list(struct writer *writer, struct op_list *next, struct op_lis
 
     while (next->first != NULL) {
         struct store_op *op = next->first;
+        if (op->type == STORE_IMPORT && done->first != NULL)
+            return APPLY_LATER; // who came before it does not wait for it
         if (!passes(writer, op)) {
             op_list_add(&writer->deferred, op_list_pop(next));
             continue;
@@ -167,6 +171,8 @@ static int write_group(struct writer *writer, struct op_list *list, struct op_ro
 static void publish(struct writer *writer, struct op_list *list)
 {
     group_publish(writer);
+    if (list->first != NULL && list->first->type == STORE_IMPORT && !list->first->own.is_settled)
+        merge(writer, list->first);
     // Behind the events: what a claim reads here is no older than what the engine knows.
     for (struct store_op *op = list->first; op != NULL; op = op->own.next)
         if (op->type == STORE_CLAIM)

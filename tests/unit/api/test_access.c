@@ -167,6 +167,7 @@ static const struct {
     {"POST", "/v1/queues/mail/purge", "{\"dry_run\":1}", ACCESS_ADMIN_QUEUE},
     {"POST", "/v1/backup", "", ACCESS_ADMIN_WHOLE},
     {"POST", "/v1/export", "", ACCESS_ADMIN_WHOLE},
+    {"POST", "/v1/import", "", ACCESS_ADMIN_WHOLE},
     {"GET", "/v1/stats", NULL, ACCESS_READ_WHOLE},
     {"GET", "/v1/info", NULL, ACCESS_READ},
     {"GET", "/metrics", NULL, ACCESS_READ_WHOLE},
