@@ -221,7 +221,10 @@ static void after_part(struct request *request)
         return;
     }
     if (import->result == -E2BIG) {
-        too_large(request);
+        request_problem(request, PROBLEM_TOO_LARGE,
+                        "%s; what is larger goes into a store that no "
+                        "daemon has, by runneld --import",
+                        import->error.text);
         return;
     }
     if (import->result < 0) {

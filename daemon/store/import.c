@@ -41,6 +41,18 @@ static int broken_line(struct import *import, int r)
                      import->lines.number, why);
 }
 
+/* What the head announces. */
+static int look_at_size(struct import *import)
+{
+    for (unsigned i = EXCHANGE_QUEUE; i < EXCHANGE_LINE_COUNT; i++) {
+        if (import->most[i] > 0 && import->wanted[i] > import->most[i])
+            return error_set(import->reterr, -E2BIG,
+                             "the export has %" PRIu64 " %ss, at most %" PRIu64 " are allowed",
+                             import->wanted[i], exchange_tables[i].what, import->most[i]);
+    }
+    return 0;
+}
+
 /* The head comes first, and once. */
 static int note_line(struct import *import, enum exchange_line line)
 {
@@ -53,9 +65,7 @@ static int note_line(struct import *import, enum exchange_line line)
         import->wanted[EXCHANGE_QUEUE] = (uint64_t)import->into.values[3].number;
         import->wanted[EXCHANGE_TASK] = (uint64_t)import->into.values[4].number;
         import->wanted[EXCHANGE_KEY] = (uint64_t)import->into.values[5].number;
-        if (import->max_tasks > 0 && import->wanted[EXCHANGE_TASK] > import->max_tasks)
-            return error_set(import->reterr, -E2BIG, "the export has %" PRIu64 " tasks",
-                             import->wanted[EXCHANGE_TASK]);
+        return look_at_size(import);
     }
     if (fault == NULL)
         return 0;

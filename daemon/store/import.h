@@ -8,10 +8,10 @@
 
 struct import {
     // Set before; all others zero.
-    struct lines lines;              // fd, and longest (0: as long as a line can be)
-    uint64_t max_tasks;              // 0: any number
-    bool is_synced;                  // else it is to be thrown away
-    const struct store_watch *watch; // NULL: nobody stops it
+    struct lines lines;                 // fd, and longest (0: as long as a line can be)
+    uint64_t most[EXCHANGE_LINE_COUNT]; // of each sort; 0: any number
+    bool is_synced;                     // else it is to be thrown away
+    const struct store_watch *watch;    // NULL: nobody stops it
     struct error *reterr;
     // What it tells.
     uint64_t bad_line; // 0: none is
@@ -26,9 +26,9 @@ struct import {
 /**
  * Makes the file of this name anew, a whole and sound store, closed.
  *
- * **Errors:** -EBADMSG: a line is broken (bad_line), or all together make no store; -E2BIG: it has
- * more than max_tasks; what watch said; -ENOMEM, -ENOSPC, -EIO; as open(2), read(2). No file is
- * left then.
+ * **Errors:** -EBADMSG: a line is broken (bad_line), or all together make no store; -E2BIG: its
+ * head tells of more than `most`; what watch said; -ENOMEM, -ENOSPC, -EIO; as open(2), read(2). No
+ * file is left then.
  */
 int import_make(struct import *import, char *part) RN_MUST_CHECK;
 

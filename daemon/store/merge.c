@@ -122,8 +122,11 @@ static int read_kept(sqlite3_stmt *row, struct store_op *op)
     const char *text = (const char *)sqlite3_column_text(row, 0);
     const void *hash = sqlite3_column_blob(row, 1);
 
+    if ((text == NULL && sqlite3_column_type(row, 0) != SQLITE_NULL) ||
+        (hash == NULL && sqlite3_column_type(row, 1) != SQLITE_NULL))
+        return -ENOMEM;
     if (text == NULL || strcmp(text, key->text) != 0)
-        return 0; // none, or an older one's place
+        return 0; // there was none, or another
     op->import.replayed = hash != NULL && sqlite3_column_bytes(row, 1) == sizeof(key->hash) &&
                           memcmp(hash, key->hash, sizeof(key->hash)) == 0;
     if (!op->import.replayed) {

@@ -11,7 +11,10 @@
 #include "store/import.h"
 #include "store/scratch.h"
 
-enum { PART_LINE_BYTES_MAX = 36 << 20 }; // args and a result of 16 MiB each, as they are
+enum {
+    PART_LINE_BYTES_MAX = 36 << 20, // args and a result of 16 MiB each, as they are
+    PART_QUEUES_MAX = 10000,        // the check takes a time that grows with the square of it
+};
 
 void store_part_free(struct store_part *part)
 {
@@ -137,7 +140,9 @@ int part_new(const char *path, int fd, const struct store_watch *watch,
         (void)error_set(reterr, r, "no memory for the import");
     } else {
         *import = (struct import){.lines = {.fd = fd, .longest = PART_LINE_BYTES_MAX},
-                                  .max_tasks = STORE_IMPORT_TASKS_MAX,
+                                  .most = {[EXCHANGE_QUEUE] = PART_QUEUES_MAX,
+                                           [EXCHANGE_TASK] = STORE_IMPORT_TASKS_MAX,
+                                           [EXCHANGE_KEY] = STORE_IMPORT_TASKS_MAX},
                                   .watch = watch,
                                   .reterr = reterr};
         r = lseek(fd, 0, SEEK_SET) < 0

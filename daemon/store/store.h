@@ -398,7 +398,8 @@ int store_export_copy(struct store_copy *copy, int fd, const struct store_watch 
                       struct store_exchange *ret_counts, struct error *reterr) RN_MUST_CHECK;
 void store_copy_free(struct store_copy *copy);
 
-/** What one operation may bring: it holds up all others for as long as it takes. */
+/** Tasks, and as many keys, that one operation may bring: it holds up all others for as long as it
+ * takes. */
 enum { STORE_IMPORT_TASKS_MAX = 1000000 };
 
 /**
@@ -410,7 +411,8 @@ enum { STORE_IMPORT_TASKS_MAX = 1000000 };
  *
  * **Blocking:** for as long as it takes. **Threads:** one at a time; not the writer's.
  * **Errors:** -EBADMSG what is read makes no store; -E2BIG it has more than STORE_IMPORT_TASKS_MAX
- * tasks; -ENOMEM, -ENOSPC, -EIO; as open(2), read(2). reterr says it in a sentence.
+ * tasks or keys, or more than 10,000 queues; -ENOMEM, -ENOSPC, -EIO; as open(2), read(2). reterr
+ * says it in a sentence.
  */
 int store_part_new(struct store *store, int fd, const struct store_watch *watch,
                    struct store_part **ret_part, uint64_t *ret_bad_line, struct error *reterr)
