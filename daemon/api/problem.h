@@ -35,7 +35,7 @@
       "The header Allow lists the methods that do.\n") \
     X(REQUEST_TIMEOUT, "request-timeout", 408, 0, "The request took too long to arrive", \
       "A body must be complete within body_timeout (30 seconds, unless the configuration says otherwise); a stream must bring a complete\n" \
-      "line as often.\n") \
+      "line as often, an import 64 KiB a second over that time.\n") \
     X(WRONG_STATE, "wrong-state", 409, 0, "The task's state does not allow this", \
       "`state` says the state that the task is in. A task that has finished can't be cancelled; only failed and cancelled ones can be\n" \
       "retried; only finished ones can be deleted; only waiting ones can be changed.\n") \
