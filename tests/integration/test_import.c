@@ -280,7 +280,10 @@ static void a_broken_line_is_named_and_nothing_is_stored(void)
                   "line", 1);
     assert_int_equal(count_tasks(daemon, ""), 0);
     expect_problem(get(daemon, "/v1/queues/fresh"), 404, "not-found");
-    json_t *answer = imported(daemon, lines_of(0, 0, 0, ""));
+    struct reply *none =
+        expect_status(import_by(daemon, "?pretty", NULL, lines_of(0, 0, 0, "")), 200);
+    json_t *answer = none->json;
+    assert_non_null(strstr(none->body, "\n  "));
     assert_int_equal(number_at(answer, "first_id"), -1);
     assert_int_equal(number_at(answer, "last_id"), -1);
     daemon_stop(daemon);
