@@ -115,6 +115,7 @@ $(BUILD)/daemon/%.o: flags = -fPIE -DRUNNEL_VERSION='"$(VERSION)"' -Ilib/include
 $(BUILD)/tests/unit/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -I$(<D)
 $(BUILD)/tests/unit/lib/%.o: flags = -fPIE -Ilib/include -Ilib/src -Itests/unit
 $(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration
+$(BUILD)/tests/crash/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -Itests/unit/store
 $(BUILD)/tests/bench/lib/%.o: flags = -fPIE -Ilib/include -Itests/bench
 $(BUILD)/tests/examples/%.o: flags = -fPIE -Ilib/include
 $(BUILD)/tests/fuzz/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -Itests/unit/api -Itests/fuzz
@@ -245,6 +246,13 @@ $(integration_tools): $(BUILD)/%: $(BUILD)/%.o
 # They use nothing of the product but its programs, and the API's description, which they hold against what these do.
 $(integration_tests): $(BUILD)/%: $(BUILD)/%.o $(integration_support) $(BUILD)/daemon/api/openapi.o | $(integration_tools)
 	$(link) -o $@ $^ -lcmocka -lcurl -ljansson -lsqlite3
+
+# Power cuts, on the store alone: with calls of its own in front of the system's, so without --wrap.
+crash_tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/crash/test_*.c))
+crash_support := $(call objects_of,$(filter-out $(wildcard tests/crash/test_*.c),$(wildcard tests/crash/*.c)))
+$(crash_tests): $(BUILD)/%: $(BUILD)/%.o $(crash_support) $(BUILD)/tests/unit/store/support.o $(below_store)
+	$(link) -o $@ $^ -lcmocka $(libs_store)
+integration_tests += $(crash_tests)
 
 # Those that are shell scripts stand beside the programs. The one that installs the library builds it by itself, so a sanitizer
 # would change nothing; what the client's screens show is the same with one.
@@ -404,9 +412,9 @@ bench-lib: $(BUILD)/tests/bench/lib/bench ## how fast the library is, beside Go 
 # Lint
 
 lint_sources = $(sort $(wildcard lib/src/*.c lib/examples/*.c daemon/*.c daemon/*/*.c daemon/*/manual/*.c tests/unit/*.c tests/unit/*/*.c \
-    tests/integration/*.c tests/integration/*/*.c tests/fuzz/*.c tests/json/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
+    tests/integration/*.c tests/integration/*/*.c tests/crash/*.c tests/fuzz/*.c tests/json/*.c tests/openapi/*.c tests/bench/lib/*.c tests/examples/*.c))
 lint_headers = $(sort $(wildcard lib/include/runnel/*.h lib/src/*.h daemon/*/*.h daemon/*/manual/*.h tests/unit/*.h tests/unit/*/*.h \
-    tests/integration/*.h tests/fuzz/*.h tests/json/*.h tests/bench/lib/*.h))
+    tests/integration/*.h tests/crash/*.h tests/fuzz/*.h tests/json/*.h tests/bench/lib/*.h))
 
 .PHONY: lint format
 lint: packages ## clang-format, clang-tidy, clang's thread-safety analysis, cppcheck, include directions, banned functions
@@ -501,4 +509,4 @@ clean: ## removes all that was built, and the store and log of make run
 
 -include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
     $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
-    $(integration_support) $(host_objects) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))
+    $(crash_tests:%=%.o) $(crash_support) $(integration_support) $(host_objects) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))

@@ -1,0 +1,242 @@
+/** \file
+ * Power cuts: a script of operations is recorded, and at each sync the store is made as a power cut
+ * at that moment might have left it, in several ways. Whatever is left opens, is sound, and is
+ * exactly what it was after the last step that was answered, or after the one that was under way.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "script.h"
+
+static bool is_long(void)
+{
+    return getenv("RUNNEL_LONG") != NULL;
+}
+
+static bool is_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(RN_DEBUG)
+    return true;
+#else
+    return false;
+#endif
+}
+
+/* Printed, so that a failure can be had again. */
+static uint32_t seed(void)
+{
+    const char *text = getenv("RUNNEL_SEED");
+    uint32_t value =
+        text == NULL ? (uint32_t)time(NULL) % 1000000 + 1 : (uint32_t)strtoul(text, NULL, 10);
+
+    print_message("seed %u (RUNNEL_SEED)\n", value);
+    for (unsigned warm = 0; warm < 8; warm++)
+        (void)disk_random(&value, 2);
+    return value;
+}
+
+/* ---- one image ---- */
+
+static void keep_first_fault(void *arg, const char *line)
+{
+    char *fault = arg;
+    size_t length = strlen(line);
+    bool is_ok = length > 4 && strcmp(line + length - 4, ": ok") == 0;
+    if (fault[0] == '\0' && !is_ok)
+        (void)snprintf(fault, 256, "%s", line);
+}
+
+/* What is said against a store by itself; "": nothing. */
+static const char *check(struct fixture *image)
+{
+    static char fault[256];
+    struct store_check_result result;
+    struct error error = {0};
+
+    fault[0] = '\0';
+    if (store_check(image->path, keep_first_fault, fault, &result, &error) < 0)
+        (void)snprintf(fault, sizeof(fault), "the check ends: %.200s", error.text);
+    return result.faults > 0 || error.code != 0 ? fault : "";
+}
+
+/* What else holds of a store that is as it was after a step: a new id is new, it works. */
+static void expect_that_it_goes_on(struct fixture *image, uint64_t last_id)
+{
+    struct error error = {0};
+    if (store_start(image->store, &error) < 0)
+        fail_msg("it does not start: %s", error.text);
+    uint64_t id = put_one(image, new_record("a", "k", "1"));
+    assert_in_range(id, last_id + 1, last_id + 1);
+    assert_int_equal(state_of(image, id), TASK_QUEUED);
+    forget_events(image);
+}
+
+/*
+ * Says what is wrong with an image of that moment; "": nothing. What the store holds is looked at
+ * between the opening and the recovery, which changes what was running.
+ */
+static const char *judge(struct fixture *image, const struct script *script, size_t moment,
+                         bool goes_on)
+{
+    static char fault[400];
+    struct error error = {0};
+    size_t ended = 0; // steps that were answered
+    size_t match = 0; // the step that it is as after, from 1
+
+    while (ended < script->count && script->steps[ended].ended <= moment)
+        ended++;
+    fault[0] = '\0';
+    if (script_open(image, &error) < 0) {
+        (void)snprintf(fault, sizeof(fault), "it does not open: %.300s", error.text);
+        return fault;
+    }
+    uint64_t contents = script_contents(image->path);
+    uint64_t last_id = store_last_id(image->store);
+    // The latest: some steps change nothing. Before the first one has ended, nothing need be there.
+    for (size_t i = 0; i < script->count; i++)
+        if (script->steps[i].contents == contents && script->steps[i].begun <= moment)
+            match = i + 1;
+    if (match == 0)
+        (void)snprintf(fault, sizeof(fault), "it is as after no step, %zu were answered", ended);
+    else if (match < ended)
+        (void)snprintf(fault, sizeof(fault), "it is as after step %zu, %zu were answered (%s)",
+                       match, ended, script->steps[ended - 1].what);
+    else if (last_id != script->steps[match - 1].last_id)
+        (void)snprintf(fault, sizeof(fault), "its last id is %llu", (unsigned long long)last_id);
+    if (fault[0] == '\0' && script_recover(image, &error) < 0)
+        (void)snprintf(fault, sizeof(fault), "it does not recover: %.300s", error.text);
+    if (fault[0] == '\0' && goes_on)
+        expect_that_it_goes_on(image, last_id);
+    close_store(image);
+    const char *found = fault[0] == '\0' ? check(image) : "";
+    if (found[0] != '\0')
+        (void)snprintf(fault, sizeof(fault), "%.300s", found);
+    return fault;
+}
+
+/* ---- many images ---- */
+
+/* Makes and judges the images of one moment; the number of those that were judged. */
+static unsigned images_of(struct fixture *image, const struct script *script, size_t moment,
+                          unsigned count, uint32_t *random, unsigned *wrong)
+{
+    for (unsigned i = 0; i < count; i++) {
+        enum disk_loss loss = count == DISK_LOSS_COUNT
+                                  ? (enum disk_loss)i
+                                  : (enum disk_loss)disk_random(random, DISK_LOSS_COUNT);
+        disk_make_image(image->folder, moment, loss, random);
+        const char *fault = judge(image, script, moment, disk_random(random, 8) == 0);
+        if (fault[0] == '\0')
+            continue;
+        if (wrong == NULL)
+            fail_msg("moment %zu, of what was not synced %s: %s", moment, disk_loss_name(loss),
+                     fault);
+        (*wrong)++;
+    }
+    return count;
+}
+
+struct rig {
+    struct fixture *store, *image;
+    struct script *script;
+};
+
+/* Records a script, on a disk that lies about a file (NULL: about none); the store is closed at its
+ * end, which is recorded too. */
+static void record(struct rig *rig, uint32_t random, size_t steps, const char *lie)
+{
+    rig->script = calloc(1, sizeof(*rig->script));
+    assert_non_null(rig->script);
+    rig->script->fixture = rig->store;
+    rig->script->random = random;
+    disk_empty(rig->store->folder);
+    disk_begin(rig->store->folder);
+    disk_lie_about(lie);
+    script_run(rig->script, steps);
+    close_store(rig->store);
+    disk_end();
+}
+
+static void forget(struct rig *rig)
+{
+    free(RN_TAKE(rig->script));
+    disk_forget();
+}
+
+static int rig_setup(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    assert_non_null(rig);
+    (void)folder_setup((void **)&rig->store);
+    (void)folder_setup((void **)&rig->image);
+    *state = rig;
+    return 0;
+}
+
+static int rig_teardown(void **state)
+{
+    struct rig *rig = *state;
+    forget(rig);
+    (void)store_teardown((void **)&rig->store);
+    (void)store_teardown((void **)&rig->image);
+    free(rig);
+    return 0;
+}
+
+static void whatever_a_power_cut_leaves_is_the_store_as_it_was_answered(void **state)
+{
+    struct rig *rig = *state;
+    uint32_t random = seed();
+    unsigned rounds = is_long() ? 6 : 1;
+    size_t steps = is_long() ? 250 : is_sanitized() ? 25 : 70;
+    unsigned each = is_long() ? DISK_LOSS_COUNT : 4;
+    unsigned images = 0;
+    unsigned syncs = 0;
+
+    for (unsigned round = 0; round < rounds; round++) {
+        record(rig, random, steps, NULL);
+        (void)disk_random(&random, 2);
+        for (size_t moment = disk_next_sync(rig->script->steps[0].begun); moment != SIZE_MAX;
+             moment = disk_next_sync(moment + 1)) {
+            images += images_of(rig->image, rig->script, moment, each, &random, NULL);
+            syncs++;
+        }
+        images += images_of(rig->image, rig->script, disk_now(), each, &random, NULL);
+        forget(rig);
+    }
+    print_message("%u images of power cuts at %u syncs\n", images, syncs);
+}
+
+/* The proof that the images above would tell. */
+static void a_disk_that_does_not_sync_is_found_out(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const lies[] = {"runnel.db-wal", "runnel.db"};
+    uint32_t random = seed();
+
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        unsigned wrong = 0;
+        record(rig, random, 20, lies[i]);
+        for (size_t step = 0; step < rig->script->count; step++)
+            (void)images_of(rig->image, rig->script, rig->script->steps[step].ended, 1, &random,
+                            &wrong);
+        print_message("%s: %u of %zu images are wrong\n", lies[i], wrong, rig->script->count);
+        assert_int_not_equal(wrong, 0);
+        forget(rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define POWER_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+        POWER_TEST(whatever_a_power_cut_leaves_is_the_store_as_it_was_answered),
+        POWER_TEST(a_disk_that_does_not_sync_is_found_out),
+    };
+    return cmocka_run_group_tests_name("power", tests, NULL, NULL);
+}
