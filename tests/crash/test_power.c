@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "disk.h"
+#include "observe/log.h"
 #include "script.h"
 
 static bool is_long(void)
@@ -231,12 +234,192 @@ static void a_disk_that_does_not_sync_is_found_out(void **state)
     }
 }
 
+/* ---- changes of a whole store ---- */
+
+/* What a change of a store may leave, opened: the store as it was or as it is after it. */
+struct change {
+    size_t begun, ended; // moments
+    uint64_t before, after;
+    uint64_t copy; // of a file "runnel.db-v1-backup"; 0: there is none
+};
+
+static void judge_change(struct rig *rig, const struct change *change, size_t moment,
+                         enum disk_loss loss)
+{
+    struct fixture *image = rig->image;
+    struct error error = {0};
+
+    if (script_open(image, &error) < 0)
+        fail_msg("moment %zu, %s: %s", moment, disk_loss_name(loss), error.text);
+    uint64_t contents = script_contents(image->path);
+    bool is_right =
+        contents == change->after || (contents == change->before && moment < change->ended);
+    if (!is_right)
+        fail_msg("moment %zu of %zu, %s: it is neither as before nor as after", moment,
+                 change->ended, disk_loss_name(loss));
+    if (change->copy != 0 && script_contents(beside_store(image, "v1-backup")) != change->copy)
+        fail_msg("moment %zu, %s: there is no whole copy", moment, disk_loss_name(loss));
+    close_store(image);
+    const char *fault = check(image);
+    if (fault[0] != '\0')
+        fail_msg("moment %zu, %s: %s", moment, disk_loss_name(loss), fault);
+}
+
+static void judge_all(struct rig *rig, const struct change *change, const char *what,
+                      uint32_t *random)
+{
+    unsigned rounds = is_long() ? 20 : is_sanitized() ? 1 : 2;
+    unsigned images = 0;
+
+    for (size_t moment = disk_next_sync(change->begun);; moment = disk_next_sync(moment + 1)) {
+        bool is_last = moment == SIZE_MAX;
+        moment = is_last ? disk_now() : moment;
+        for (unsigned i = 0; i < rounds * DISK_LOSS_COUNT; i++, images++) {
+            enum disk_loss loss = (enum disk_loss)(i % DISK_LOSS_COUNT);
+            disk_make_image(rig->image->folder, moment, loss, random);
+            judge_change(rig, change, moment, loss);
+        }
+        if (is_last)
+            break;
+    }
+    print_message("%u images of power cuts in %s\n", images, what);
+}
+
+/* A store with tasks, closed; nothing of it is recorded. */
+static void make_store(struct rig *rig, uint32_t random)
+{
+    record(rig, random, 40, NULL);
+    forget(rig);
+}
+
+static void a_power_cut_during_a_compaction_leaves_the_store(void **state)
+{
+    struct rig *rig = *state;
+    struct store_compaction compaction;
+    struct error error = {0};
+    uint32_t random = seed();
+    make_store(rig, random);
+    uint64_t contents = script_contents(rig->store->path);
+    struct change change = {.before = contents, .after = contents};
+
+    disk_begin(rig->store->folder);
+    change.begun = disk_now();
+    assert_int_equal(store_compact(rig->store->path, &compaction, &error), 0);
+    change.ended = disk_now();
+    disk_end();
+
+    judge_all(rig, &change, "a compaction", &random);
+}
+
+static void a_power_cut_during_an_import_leaves_all_of_it_or_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct store_exchange counts;
+    struct error error = {0};
+    uint32_t random = seed();
+    struct change change = {.before = 0};
+    make_store(rig, random);
+    int fd = (int)memfd_create("export", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(store_export(rig->store->path, fd, &counts, &error), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    disk_empty(rig->store->folder);
+    assert_int_equal(script_open(rig->store, &error), 0);
+    change.before = script_contents(rig->store->path);
+    close_store(rig->store);
+
+    disk_begin(rig->store->folder);
+    change.begun = disk_now();
+    assert_int_equal(store_import(rig->store->path, fd, &counts, &error), 0);
+    change.ended = disk_now();
+    disk_end();
+    change.after = script_contents(rig->store->path);
+
+    assert_int_equal(close(fd), 0);
+    assert_int_not_equal(change.after, change.before);
+    judge_all(rig, &change, "an import", &random);
+}
+
+/* tests/integration/stores/v1.tar.gz, in place of the store. */
+static void unpack_store_of_version_1(struct fixture *fixture)
+{
+    const char *source = getenv("RUNNEL_SOURCE");
+    char archive[512];
+    int status = 0;
+
+    (void)snprintf(archive, sizeof(archive), "%s/tests/integration/stores/v1.tar.gz",
+                   source == NULL ? "." : source);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)execlp("tar", "tar", "-xzf", archive, "-C", fixture->folder, (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void a_power_cut_during_an_upgrade_leaves_the_store_and_its_copy(void **state)
+{
+    struct rig *rig = *state;
+    struct error error = {0};
+    uint32_t random = seed();
+    struct change change = {.before = 0};
+    unpack_store_of_version_1(rig->store);
+    change.copy = script_contents(rig->store->path);
+    assert_int_not_equal(change.copy, 0);
+
+    disk_begin(rig->store->folder);
+    change.begun = disk_now();
+    assert_int_equal(script_open(rig->store, &error), 0);
+    change.ended = disk_now();
+    change.after = script_contents(rig->store->path);
+    close_store(rig->store);
+    disk_end();
+
+    judge_all(rig, &change, "an upgrade", &random);
+}
+
+/* A start that is cut short, after a stop that was. */
+static void a_power_cut_during_the_start_after_one_leaves_the_store(void **state)
+{
+    struct rig *rig = *state;
+    struct error error = {0};
+    uint32_t random = seed();
+    record(rig, random, 60, NULL);
+    size_t moment = rig->script->steps[rig->script->count - 1].ended;
+    disk_make_image(rig->image->folder, moment, DISK_ALL, &random);
+    forget(rig);
+    struct fixture *cut = rig->image; // once
+    struct change change = {.before = 0};
+
+    disk_begin(cut->folder);
+    change.begun = disk_now();
+    assert_int_equal(script_open(cut, &error), 0);
+    change.before = script_contents(cut->path);
+    assert_int_equal(script_recover(cut, &error), 0);
+    assert_int_equal(store_start(cut->store, &error), 0);
+    change.ended = disk_now();
+    change.after = script_contents(cut->path);
+    close_store(cut);
+    disk_end();
+
+    rig->image = rig->store; // twice
+    rig->store = cut;
+    judge_all(rig, &change, "a start after one", &random);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define POWER_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         POWER_TEST(whatever_a_power_cut_leaves_is_the_store_as_it_was_answered),
+        POWER_TEST(a_power_cut_during_the_start_after_one_leaves_the_store),
+        POWER_TEST(a_power_cut_during_a_compaction_leaves_the_store),
+        POWER_TEST(a_power_cut_during_an_import_leaves_all_of_it_or_nothing),
+        POWER_TEST(a_power_cut_during_an_upgrade_leaves_the_store_and_its_copy),
         POWER_TEST(a_disk_that_does_not_sync_is_found_out),
     };
+    log_init(LOG_LEVEL_ERR);
     return cmocka_run_group_tests_name("power", tests, NULL, NULL);
 }
