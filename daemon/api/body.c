@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/request.h"
+#include "store/jsontext.h"
 
 enum {
     UNCHARGED_MAX = 64 << 10
@@ -29,7 +30,7 @@ static json_t *parse_scalar(const char *text, size_t length, json_error_t *ret_e
     wrapped[0] = '[';
     memcpy(wrapped + 1, text, length);
     wrapped[length + 1] = ']';
-    json_t *array = json_loadb(wrapped, length + 2, JSON_REJECT_DUPLICATES, ret_error);
+    json_t *array = jsontext_read(wrapped, length + 2, JSON_REJECT_DUPLICATES, ret_error);
     free(wrapped);
     if (array == NULL)
         return NULL;
@@ -81,8 +82,9 @@ int body_parse(struct request *request, const struct body_text *place, struct bo
         return -ENOMEM;
 
     const bool is_scalar = text[scan.begin] != '{' && text[scan.begin] != '[';
-    json_t *value = is_scalar ? parse_scalar(text + from, to - from, &error)
-                              : json_loadb(text + from, to - from, JSON_REJECT_DUPLICATES, &error);
+    json_t *value = is_scalar
+                        ? parse_scalar(text + from, to - from, &error)
+                        : jsontext_read(text + from, to - from, JSON_REJECT_DUPLICATES, &error);
     if (value == NULL) {
         if (charge > 0)
             request_discharge(request, charge);

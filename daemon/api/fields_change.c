@@ -4,6 +4,7 @@
 
 #include "api/fields_internal.h"
 #include "api/members.h"
+#include "store/jsontext.h"
 
 // What each field's member changes in the store. 0: it can't be changed.
 static const unsigned edits[FIELD_COUNT] = {
@@ -22,8 +23,8 @@ static void check_stored_args(struct reading *reading, const struct record *task
     json_t *args = NULL;
 
     if (task->args.bytes != NULL) {
-        args = json_loadb(task->args.bytes, task->args.length, JSON_DECODE_ANY | JSON_ALLOW_NUL,
-                          &error);
+        args = jsontext_read(task->args.bytes, task->args.length, JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                             &error);
         if (args == NULL && json_error_code(&error) == json_error_out_of_memory)
             reading->error = -ENOMEM;
         else if (args == NULL) // of a follow-up, made from a result

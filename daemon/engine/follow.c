@@ -7,6 +7,7 @@
 
 #include "engine/core.h"
 #include "engine/task_json.h"
+#include "store/jsontext.h"
 
 enum { FOLLOW_ARGS_MAX = 1 << 20 }; // bytes
 
@@ -81,7 +82,8 @@ static int take_args(struct record *record, const struct config_kind *kind, stru
     int r = text_set(&record->args, args->bytes, args->length);
     if (r < 0)
         return r;
-    json_t *json = json_loadb(args->bytes, args->length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *json =
+        jsontext_read(args->bytes, args->length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (json == NULL && json_error_code(&error) == json_error_out_of_memory)
         return -ENOMEM;
     if (json == NULL)

@@ -28,6 +28,7 @@
 #include "runners/process.h"
 #include "runners/template.h"
 #include "runners/workdir.h"
+#include "store/jsontext.h"
 
 enum {
     EXIT_RETRY = 75,        // EX_TEMPFAIL
@@ -291,7 +292,11 @@ static void take_json(struct process_end *end, bool retryable, struct outcome *o
         return;
     }
     json_t *json =
-        json_loadb(out->bytes, out->length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+        jsontext_read(out->bytes, out->length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+    if (json == NULL && json_error_code(&error) == json_error_out_of_memory) {
+        outcome_fail(outcome, "bad-output", true, "not enough memory to read stdout as JSON");
+        return;
+    }
     if (json == NULL) {
         outcome_fail(outcome, "bad-output", retryable, "stdout is not JSON: line %d, column %d: %s",
                      error.line, error.column, error.text);

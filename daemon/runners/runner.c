@@ -16,6 +16,7 @@
 #include "runners/output.h"
 #include "runners/template.h"
 #include "runners/workdir.h"
+#include "store/jsontext.h"
 
 enum { BUILTINS_MAX = 64 };
 
@@ -118,8 +119,8 @@ static bool read_args(const struct attempt *attempt, json_t **ret_args, struct o
     json_error_t error;
 
     // What is stored was accepted with these very flags or stricter ones.
-    json_t *args = json_loadb(attempt->args, attempt->args_bytes,
-                              JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *args = jsontext_read(attempt->args, attempt->args_bytes,
+                                 JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (args == NULL) {
         if (json_error_code(&error) == json_error_out_of_memory)
             outcome_fail(outcome, "not-started", true, "not enough memory for the args");
