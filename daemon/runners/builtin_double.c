@@ -21,6 +21,7 @@
 #include <runnel/fan.h>
 
 #include "runners/builtin.h"
+#include "store/jsontext.h"
 
 enum {
     COUNT_MAX = 1000, // so that the result stays below 64 KiB when all of them fail
@@ -105,7 +106,7 @@ static void succeed(const struct doubling *doubling, const struct rn_fan_counts 
     json_t *result = json_pack("{s:I, s:I, s:I, s:O}", "processed", (json_int_t)counts->processed,
                                "failed", (json_int_t)counts->failed, "not_processed",
                                (json_int_t)counts->not_processed, "errors", doubling->errors);
-    char *text = result != NULL ? json_dumps(result, JSON_COMPACT) : NULL;
+    char *text = result != NULL ? jsontext_write(result, JSON_COMPACT) : NULL;
 
     json_decref(result);
     if (text == NULL) {

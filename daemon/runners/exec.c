@@ -182,7 +182,7 @@ static char *exec_json(const struct process_end *end, bool succeeded)
     r |= json_object_set_new(json, "cpu_ms", started ? cpu_json(&end->usage) : json_null());
     r |= json_object_set_new(json, "max_rss_kib", started ? memory_json(&end->usage) : json_null());
     if (r == 0)
-        text = json_dumps(json, JSON_COMPACT);
+        text = jsontext_write(json, JSON_COMPACT);
     json_decref(json);
     return text;
 }

@@ -1,6 +1,8 @@
 /* The attempts of a task before its last one. */
 #include "store/history.h"
 
+#include "store/jsontext.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,7 @@ void history_append(struct record *record)
     if (json_array_append_new(attempts, attempt) == 0) {
         while (json_array_size(attempts) > RECORD_HISTORY_MAX - 1)
             (void)json_array_remove(attempts, 0);
-        char *text = json_dumps(attempts, JSON_COMPACT);
+        char *text = jsontext_write(attempts, JSON_COMPACT);
         if (text != NULL) {
             text_fini(&record->history);
             record->history = (struct text){.bytes = text, .length = strlen(text)};

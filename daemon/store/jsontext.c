@@ -30,3 +30,13 @@ json_t *jsontext_read(const char *bytes, size_t length, size_t flags, json_error
         ret_error->text[JSON_ERROR_TEXT_LENGTH - 1] = (char)json_error_out_of_memory;
     return json;
 }
+
+char *jsontext_write(const json_t *json, size_t flags)
+{
+    has_failed = false;
+    char *text = json_dumps(json, flags);
+    if (!has_failed)
+        return text;
+    free(text);
+    return NULL;
+}

@@ -1,4 +1,6 @@
 /* JSON read with each of its allocations failing: never the text's fault. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fault.h"
@@ -39,11 +41,40 @@ static void a_fault_of_the_text_stays_one_after_a_failed_allocation(void **state
     assert_int_equal(json_error_code(&error), json_error_invalid_syntax);
 }
 
+static void what_is_written_is_whole_or_nothing(void **state)
+{
+    (void)state;
+    json_error_t error;
+    json_t *json = json_object();
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "member-%d", i);
+        assert_int_equal(json_object_set_new(json, name, json_true()), 0);
+    }
+
+    int nth = 1;
+    for (;; nth++) {
+        fault_fail_malloc(nth);
+        char *text = jsontext_write(json, JSON_COMPACT);
+        if (!fault_reached()) {
+            json_t *again = jsontext_read(text, strlen(text), 0, &error);
+            assert_true(json_equal(json, again));
+            json_decref(again);
+            free(text);
+            break;
+        }
+        assert_null(text);
+    }
+    assert_in_range(nth, 4, 1000);
+    json_decref(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failed_allocation_is_told_from_a_fault_of_the_text),
         cmocka_unit_test(a_fault_of_the_text_stays_one_after_a_failed_allocation),
+        cmocka_unit_test(what_is_written_is_whole_or_nothing),
     };
     return cmocka_run_group_tests_name("jsontext", tests, NULL, NULL);
 }
