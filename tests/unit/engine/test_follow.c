@@ -69,6 +69,12 @@ static void each_allocation_that_fails_leaves_nothing(void **state)
                 record_free(follow);
                 break;
             }
+            if (r == 0) { // of what jansson can do without
+                assert_non_null(follow);
+                assert_int_equal(follow->state, i == 0 ? TASK_QUEUED : TASK_FAILED);
+                record_free(follow);
+                continue;
+            }
             assert_int_equal(r, -ENOMEM);
             assert_null(follow);
         }
