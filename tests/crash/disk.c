@@ -167,7 +167,8 @@ static void put_bytes(struct content *content, size_t offset, const unsigned cha
 {
     if (offset + bytes > content->size)
         resize(content, offset + bytes);
-    memcpy(content->bytes + offset, data, bytes);
+    if (bytes > 0)
+        memcpy(content->bytes + offset, data, bytes);
 }
 
 static void change_content(struct content *content, const struct entry *entry)
