@@ -22,7 +22,13 @@
 
 #include "config/internal.h"
 
-enum { FILES_MAX = 64, DEPTH_MAX = 32, TOKEN_SHOWN = 40 };
+enum {
+    FILES_MAX = 64,
+    DEPTH_MAX = 32,
+    TOKEN_SHOWN = 40,
+    TREE_BYTES_MIN = 256 << 10, // libconfig's buffers
+    TREE_BYTES_A_BYTE = 48,
+};
 
 enum token { TOKEN_NONE, TOKEN_STRING, TOKEN_COMMA, TOKEN_OTHER };
 
@@ -38,6 +44,7 @@ struct include {
 struct files {
     struct include includes[FILES_MAX];
     size_t count;
+    size_t bytes;   // of all that were read
     bool is_unsafe; // something was left out that libconfig would read: it may be an include
 };
 
@@ -439,8 +446,10 @@ static int scan_file(struct loader *loader, struct files *files, const char *fil
     int r = read_file(path, &text, &size);
     if (r == -ENOMEM)
         loader->no_memory = true;
-    if (r == 0)
+    if (r == 0) {
         scan_text(loader, files, file, text, size);
+        files->bytes += size;
+    }
     return r;
 }
 
@@ -458,6 +467,17 @@ static int scan_include_file(struct loader *loader, struct files *files,
     return r;
 }
 
+/* libconfig uses what its allocations gave without a look, so it gets nothing where the memory for
+ * all of its tree can't be had. An element of two bytes ("1,") takes 88. */
+static bool has_memory(size_t bytes)
+{
+    void *volatile tree = malloc(TREE_BYTES_MIN + bytes * TREE_BYTES_A_BYTE);
+    bool is_there = tree != NULL;
+
+    free(tree);
+    return is_there;
+}
+
 bool scan_files(struct loader *loader)
 {
     const char *path = loader->options->path;
@@ -473,6 +493,10 @@ bool scan_files(struct loader *loader)
     }
     // What was not looked at may have an include of a folder in it.
     is_readable = is_readable && !files.is_unsafe;
+    if (is_readable && !has_memory(files.bytes)) {
+        loader->no_memory = true;
+        is_readable = false;
+    }
     for (size_t i = 0; i < files.count; i++)
         free(files.includes[i].name);
     loader->faults.lexical = loader->faults.count;
