@@ -210,14 +210,18 @@ static void reap_locked(struct connections *connections, rn_time now)
     }
 }
 
-/* Shuts down what is past its deadline, twice a second. Returns how long epoll_wait may take. */
+/* Shuts down what is past its deadline, twice a second. Returns how long epoll_wait may take.
+ *
+ * A thread of libmicrohttpd that has no memory for its poll set forgets that a connection was
+ * resumed, and sleeps until another one has something: so there is always another one. */
 static int reap(struct server *server, rn_time *next_tick)
 {
     struct connections *connections = &server->connections;
     rn_time now = rn_now();
+    bool is_tick = now >= *next_tick;
 
     rn_mutex_lock(&connections->mu);
-    if (now >= *next_tick) {
+    if (is_tick) {
         *next_tick = now + TICK;
         reap_locked(connections, now);
         accept_tick_locked(connections, server, now);
@@ -225,6 +229,8 @@ static int reap(struct server *server, rn_time *next_tick)
     bool is_quiet = connections->count == 0 && connections->lingering_count == 0 &&
                     !accept_is_waiting_locked(connections);
     rn_mutex_unlock(&connections->mu);
+    if (is_tick && atomic_load(&server->open_requests) > 0)
+        (void)server_beat(server);
     return is_quiet ? -1 : (int)((*next_tick - now) / RN_MILLISECOND) + 1;
 }
 

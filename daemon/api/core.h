@@ -245,6 +245,7 @@ struct server {
     rn_mutex mu;                                       // rank 16
     struct certificate *certificate RN_GUARDED_BY(mu); // of new connections; NULL: no TLS
     rn_cond changed RN_GUARDED_BY(mu);                 // busy or open_requests fell, while stopping
+    rn_mutex pulse_mu; // rank 18: the listeners' pulses, but for what libmicrohttpd's threads see
 };
 
 /** Takes one from a counter and tells server_stop. On an HTTP thread, which outlives every such

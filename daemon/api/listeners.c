@@ -133,7 +133,9 @@ static int start(struct listener *listener)
         connections_notify, listener, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     if (listener->daemon == NULL)
         return errno != 0 ? -errno : -EAGAIN;
+    rn_mutex_lock(&server->pulse_mu);
     pulse_daemon(&listener->pulse, listener->daemon);
+    rn_mutex_unlock(&server->pulse_mu);
     return 0;
 }
 
@@ -149,7 +151,9 @@ int listeners_start(struct server *server)
 void listeners_stop(struct server *server)
 {
     for (size_t i = 0; i < server->listener_count; i++) {
+        rn_mutex_lock(&server->pulse_mu);
         pulse_fini(&server->listeners[i].pulse);
+        rn_mutex_unlock(&server->pulse_mu);
         if (server->listeners[i].daemon != NULL)
             MHD_stop_daemon(server->listeners[i].daemon);
         server->listeners[i].daemon = NULL;

@@ -30,6 +30,7 @@ static void disconnect(struct pulse *pulse)
 void pulse_fini(struct pulse *pulse)
 {
     disconnect(pulse);
+    pulse->daemon = NULL;
 }
 
 bool pulse_owns(const struct pulse *pulse, struct MHD_Connection *mhd)
@@ -102,6 +103,8 @@ static uint64_t beat_tls(struct pulse *pulse)
 
 uint64_t pulse_beat(struct pulse *pulse)
 {
+    if (pulse->daemon == NULL)
+        return pulse->count;
     if (pulse->is_tls)
         return beat_tls(pulse);
     if (pulse->ours >= 0 && !take_answer(pulse))

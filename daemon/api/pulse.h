@@ -18,20 +18,21 @@
 #include <microhttpd.h>
 
 struct pulse {
-    struct MHD_Daemon *daemon; // set once
-    bool is_tls;               // set once
-    int ours;                  // owned by who beats; -1: not connected
-    _Atomic int theirs;        // libmicrohttpd's end, until it closes it; -1: none
-    bool asked;                // owned by who beats
-    uint64_t count;            // of answers; owned by who beats
+    bool is_tls;        // set once
+    _Atomic int theirs; // libmicrohttpd's end, until it closes it; -1: none
+    // Of the callers of all but pulse_owns and pulse_closed, one at a time:
+    struct MHD_Daemon *daemon; // NULL: not yet, or not any more
+    int ours;                  // -1: not connected
+    bool asked;
+    uint64_t count; // of answers
 };
 
 void pulse_init(struct pulse *pulse, bool is_tls);
-/** Before the first beat. */
+/** Beats before it do nothing. */
 void pulse_daemon(struct pulse *pulse, struct MHD_Daemon *daemon);
-/** Closes our end; the daemon, where it still runs, closes its own. */
+/** Closes our end; the daemon, where it still runs, closes its own. Beats after it do nothing. */
 void pulse_fini(struct pulse *pulse);
-/** Asks for a sign of life if the last one has been given. **Blocking:** never. **Threads:** one.
+/** Asks for a sign of life if the last one has been given. **Blocking:** never.
  * @return how many have been given */
 uint64_t pulse_beat(struct pulse *pulse);
 /** Whether this connection is the pulse's. On the daemon's thread, until it is closed. */

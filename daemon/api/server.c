@@ -113,6 +113,7 @@ int server_start(struct engine *engine, struct server_sockets *sockets, struct s
     server->started_at_ms = rn_wall_ms();
     access_init(&server->access);
     rn_mutex_init(&server->mu, 16);
+    rn_mutex_init(&server->pulse_mu, 18);
     rn_cond_init(&server->changed);
     if (server->config->certificate != NULL) {
         rn_mutex_lock(&server->mu);
@@ -178,10 +179,12 @@ uint64_t server_beat(struct server *server)
 {
     uint64_t least = UINT64_MAX;
 
+    rn_mutex_lock(&server->pulse_mu);
     for (size_t i = 0; i < server->listener_count; i++) {
         uint64_t count = pulse_beat(&server->listeners[i].pulse);
         least = count < least ? count : least;
     }
+    rn_mutex_unlock(&server->pulse_mu);
     return least;
 }
 
@@ -248,5 +251,6 @@ void server_free(struct server *server)
     config_unref(server->config);
     rn_cond_fini(&server->changed);
     rn_mutex_fini(&server->mu);
+    rn_mutex_fini(&server->pulse_mu);
     free(server);
 }

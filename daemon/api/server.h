@@ -55,7 +55,7 @@ void server_addresses(const struct server *server, char *ret_text, size_t size);
  * was loaded again); no TLS listener: does nothing. Takes a reference of its own. Threads: any. */
 void server_set_certificate(struct server *server, struct certificate *certificate);
 /** Asks every HTTP thread for a sign of life, if the last one has been given. **Blocking:** never.
- * **Threads:** one, not while or after server_stop. @return how many each of them has given so far,
+ * **Threads:** any. @return how many each of them has given so far,
  * the least */
 uint64_t server_beat(struct server *server);
 /** After engine_drain: every waiting or suspended request is answered within 1 s, then all
