@@ -9,13 +9,14 @@ BEGIN {
     allowed["cli"] = "observe config cli"
     allowed["main"] = "observe config store runners engine api"
     allowed["lib"] = "" # librunnel knows itself alone
-    allowed["tests"] = "runners" # the integration tests speak HTTP; their second daemon's built-ins are a runner's
+    allowed["crash"] = "observe config store"
+    allowed["tests"] = "runners daemon" # the integration tests speak HTTP; their second daemon's built-ins are a runner's
     allowed["fuzz"] = "observe config store runners engine api cli"
     description = "api/openapi.h" # what they hold the answers against
 }
 FNR == 1 {
     split(FILENAME, path, "/")
-    layer = path[1] == "lib" ? "lib" : path[2] == "unit" ? (path[4] == "" ? "tests" : path[3]) : path[2] == "fuzz" ? "fuzz" : path[1] == "tests" ? "tests" : path[3] == "" ? "main" : path[2]
+    layer = path[1] == "lib" ? "lib" : path[2] == "unit" ? (path[4] == "" ? "tests" : path[3]) : path[2] == "fuzz" || path[2] == "crash" ? path[2] : path[1] == "tests" ? "tests" : path[3] == "" ? "main" : path[2]
 }
 # A backup is checked where it arrives: of the store the client has this alone.
 layer == "cli" && /^#include "store\/check\.h"$/ { next }

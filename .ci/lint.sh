@@ -38,6 +38,7 @@ options_of() {
     tests/unit/lib/*) printf '%s\n' -Ilib/src -Itests/unit "-I${1%/*}" ;;
     tests/unit/*) printf '%s\n' -Idaemon -Itests/unit "-I${1%/*}" ;;
     tests/integration/*) printf '%s\n' -Idaemon -Itests/integration ;;
+    tests/crash/*) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/store ;;
     tests/fuzz/*) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/api -Itests/fuzz ;;
     tests/openapi/*) printf '%s\n' -Idaemon -Itests/unit -Itests/integration ;;
     tests/bench/*) echo -Itests/bench ;;

@@ -142,10 +142,9 @@ static void the_environment_is_made_from_scratch(void)
 
 static void it_gets_no_descriptor_of_the_daemon_and_default_signals(void)
 {
-    struct daemon *daemon =
-        daemon_with("'/bin/sh', '-c', 'ls /proc/self/fd; exec grep -e PPid -e "
-                    "SigBlk -e SigIgn /proc/self/status'",
-                    "");
+    struct daemon *daemon = daemon_with("'/bin/sh', '-c', 'ls /proc/self/fd; exec grep -e PPid -e "
+                                        "SigBlk -e SigIgn /proc/self/status'",
+                                        "");
 
     const char *result = text_at(run(daemon, "null"), "result");
 
