@@ -1,9 +1,11 @@
 /* The open transaction in memory. Its arrays stay for the next one. */
 #include "store/group.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/apply.h"
 #include "store/merge.h"
 
 static int grow(void **array, size_t *capacity, size_t wanted, size_t size)
@@ -188,6 +190,16 @@ static void tell_put(struct writer *writer, struct store_op *op)
     }
 }
 
+/* A cancel was recorded while the end was on its way: the record says what its row says. */
+static void overrule(struct record *record)
+{
+    (void)snprintf(record->error_code, sizeof(record->error_code), "cancelled");
+    record->error_retryable = false;
+    if (text_set(&record->error_message, apply_cancelled_running,
+                 sizeof(apply_cancelled_running) - 1) < 0)
+        text_fini(&record->error_message); // without memory: none rather than another's
+}
+
 static void tell_change(struct writer *writer, struct change *change)
 {
     struct store_op *op = change->op;
@@ -203,6 +215,8 @@ static void tell_change(struct writer *writer, struct change *change)
     case STORE_FINISH:
         if (op->finish.record->state != TASK_SUCCEEDED && change->type != STORE_EVENT_REFUSED)
             text_fini(&op->finish.record->result); // a cancel came first: not stored either
+        if (change->type == STORE_EVENT_ENDED && op->finish.record->state != op->finish.to)
+            overrule(op->finish.record);
         tell(writer, change->type, &op->finish.record, true);
         break;
     case STORE_QUEUE_SET: {

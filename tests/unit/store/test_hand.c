@@ -177,6 +177,11 @@ static void a_cancel_of_one_in_flight_is_recorded_and_wins(void **state)
             struct record *record = get(fixture, id, NULL);
             record->run = record->attempt = 1;
             assert_int_equal(text_set(&record->result, "r", 1), 0);
+            if (ends[i] == TASK_FAILED || ends[i] == TASK_RETRYING) { // with an error of its own
+                memcpy(record->error_code, "boom", 5);
+                record->error_retryable = true;
+                assert_int_equal(text_set(&record->error_message, "it broke", 8), 0);
+            }
             if (with_start)
                 assert_int_equal(start(fixture, id), 0);
             forget_events(fixture);
@@ -193,11 +198,21 @@ static void a_cancel_of_one_in_flight_is_recorded_and_wins(void **state)
             assert_int_equal(run_op(fixture, &op), 0);
             assert_int_equal(record->state, TASK_CANCELLED);
             assert_int_equal(count_events(fixture, STORE_EVENT_ENDED, id), 1);
-            record_free(record);
-            record = get(fixture, id, NULL);
-            assert_int_equal(record->state, TASK_CANCELLED);
+            // The row, and the operation's record, which says the same.
+            struct record *row = get(fixture, id, NULL);
+            assert_int_equal(row->state, TASK_CANCELLED);
+            assert_null(row->result.bytes);
             assert_null(record->result.bytes);
-            assert_string_equal(record->error_code, ends[i] == TASK_CANCELLED ? "" : "cancelled");
+            assert_string_equal(row->error_code, ends[i] == TASK_CANCELLED ? "" : "cancelled");
+            assert_string_equal(record->error_code, row->error_code);
+            assert_false(row->error_retryable);
+            assert_false(record->error_retryable);
+            assert_int_equal(record->error_message.length, row->error_message.length);
+            if (ends[i] != TASK_CANCELLED) {
+                assert_string_equal(row->error_message.bytes, "cancelled while it ran");
+                assert_string_equal(record->error_message.bytes, row->error_message.bytes);
+            }
+            record_free(row);
             record_free(record);
         }
     check_counts(fixture);
