@@ -255,6 +255,8 @@ static bool make_part(struct request *request)
     import->result =
         engine_part_new(request->server->engine, import->fd, &(struct store_watch){watch, import},
                         &import->part, &import->bad_line, &import->error);
+    (void)close(import->fd); // its room goes back before the store's thread needs some
+    import->fd = -1;
     request->op = (struct store_op){.type = STORE_IMPORT,
                                     .now_ms = rn_wall_ms(),
                                     .import.part = import->part,

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -231,10 +232,10 @@ static void unmount(void *path)
     free(path);
 }
 
-/* A daemon whose store lies on a small disk, beside a filler of so many MiB. */
-static struct daemon *daemon_on_small_disk(const char **ret_filler, size_t filler_mib)
+/* A daemon whose store lies on a disk of so many MiB. */
+static struct daemon *daemon_on_disk(unsigned mib)
 {
-    const char *disk = mount_tmpfs(32);
+    const char *disk = mount_tmpfs(mib);
     char *for_unmount = strdup(disk);
 
     assert_non_null(for_unmount);
@@ -244,10 +245,43 @@ static struct daemon *daemon_on_small_disk(const char **ret_filler, size_t fille
     ((const char **)(uintptr_t)daemon->arguments)[0] = "-o";
     ((const char **)(uintptr_t)daemon->arguments)[1] = plain_text("store=%s/runnel.db", disk);
     daemon->store_path = plain_text("%s/runnel.db", disk);
-    *ret_filler = plain_text("%s/filler", disk);
+    return daemon;
+}
+
+static const char *filler_of(const struct daemon *daemon)
+{
+    return plain_text("%.*s/filler", (int)(strrchr(daemon->store_path, '/') - daemon->store_path),
+                      daemon->store_path);
+}
+
+/* One of 32 MiB, beside a filler of so many. */
+static struct daemon *daemon_on_small_disk(const char **ret_filler, size_t filler_mib)
+{
+    struct daemon *daemon = daemon_on_disk(32);
+
+    *ret_filler = filler_of(daemon);
     file_write(*ret_filler, repeated('f', filler_mib << 20));
     daemon_start(daemon);
     return daemon;
+}
+
+static size_t free_kib(const char *path)
+{
+    struct statvfs found = {0};
+
+    assert_int_equal(statvfs(path, &found), 0);
+    return (size_t)(found.f_bavail * found.f_frsize >> 10);
+}
+
+/* Fills the disk up to what is to be free. */
+static void leave_free(const struct daemon *daemon, size_t kib)
+{
+    const char *filler = filler_of(daemon);
+
+    (void)unlink(filler);
+    size_t found = free_kib(daemon->store_path);
+    assert_true(found > kib);
+    file_write(filler, repeated('f', (found - kib) << 10));
 }
 
 /* Until 507: how many were stored. */
@@ -370,10 +404,151 @@ static void a_backup_without_room_is_refused_and_takes_none(void)
     daemon_stop(daemon);
 }
 
+/* ---- exports and imports ---- */
+
+/* An export of so many waiting tasks with 100,000 bytes of args. */
+static char *export_of(unsigned tasks)
+{
+    const char *args = repeated('a', 100000);
+    size_t room = 1024 + (size_t)tasks * 100400;
+    char *lines = keep(malloc(room));
+    size_t used = (size_t)snprintf(
+        lines, room,
+        "{\"runnel_export\":1,\"store_id\":\"0123456789abcdef\",\"last_id\":%u,\"queues\":1,"
+        "\"tasks\":%u,\"keys\":0}\n{\"name\":\"stopped\"}\n",
+        tasks, tasks);
+
+    for (unsigned i = 1; i <= tasks; i++)
+        used += (size_t)snprintf(lines + used, room - used,
+                                 "{\"id\":%u,\"state\":\"queued\",\"queue\":\"stopped\",\"kind\":"
+                                 "\"noop\",\"priority\":0,\"run\":0,\"attempt\":0,"
+                                 "\"interruptions\":0,\"created_at_ms\":1700000000000,"
+                                 "\"args\":\"%s\"}\n",
+                                 i, args);
+    assert_true(used < room);
+    return lines;
+}
+
+static struct reply *import_lines(struct daemon *daemon, const char *lines)
+{
+    return call_request(daemon, &(struct request){.method = "POST",
+                                                  .path = "/v1/import",
+                                                  .body = lines,
+                                                  .content_type = "application/x-ndjson",
+                                                  .within_ms = 60000});
+}
+
+/* A body of which nobody knows the length, and tasks that come between its pieces. */
+struct pieces {
+    struct client *client;
+    const char *lines;
+    size_t length, sent;
+    unsigned stored, refused;
+};
+
+static size_t next_piece(char *buffer, size_t size, size_t count, void *arg)
+{
+    struct pieces *pieces = arg;
+    size_t left = pieces->length - pieces->sent;
+    size_t length = left < size * count ? left : size * count;
+    struct reply *reply = client_call(
+        pieces->client,
+        &(struct request){
+            .method = "POST", .path = "/v1/tasks", .body = "{\"kind\":\"noop\",\"args\":1}"});
+
+    pieces->stored += reply->status == 201;
+    pieces->refused += reply->status != 201;
+    reply_free(reply);
+    memcpy(buffer, pieces->lines + pieces->sent, length);
+    pieces->sent += length;
+    return length;
+}
+
+/* Whatever may lie beside the store for a while. */
+static void expect_nothing_beside(const struct daemon *daemon)
+{
+    static const char *const names[] = {"backup.part",     "backup.part-wal", "backup.part-shm",
+                                        "lines.part",      "import.part",     "import.part-journal",
+                                        "import.part-wal", "import.part-shm"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
+}
+
+static void an_import_and_an_export_without_room_are_refused_and_tasks_are_taken(void)
+{
+    struct daemon *daemon = daemon_on_disk(96);
+    const char *lines = export_of(60);
+    struct pieces pieces = {.lines = lines, .length = strlen(lines)};
+    const char *body = text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', 100000));
+    daemon_start(daemon);
+    pieces.client = client_new(daemon->port);
+    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
+    (void)submit_many(daemon, 40, body);
+
+    // An export: no room for the copy, then none for its lines beside it. An import: its length
+    // tells; then it does not, and the room ends with the body under way.
+    leave_free(daemon, 17 << 10);
+    expect_problem(call(daemon, "POST", "/v1/export", NULL), 507, "store-full");
+    expect_nothing_beside(daemon);
+    (void)submit_many(daemon, 2, body);
+    leave_free(daemon, 23 << 10);
+    expect_problem(call(daemon, "POST", "/v1/export", NULL), 507, "store-full");
+    assert_true(daemon_logs(daemon, "event=export_failed", 1000));
+    expect_nothing_beside(daemon);
+    leave_free(daemon, 20 << 10);
+    expect_problem(import_lines(daemon, lines), 507, "store-full");
+    expect_nothing_beside(daemon);
+    struct reply *reply =
+        call_request(daemon, &(struct request){.method = "POST",
+                                               .path = "/v1/import",
+                                               .content_type = "application/x-ndjson",
+                                               .body_fn = next_piece,
+                                               .body_arg = &pieces,
+                                               .is_fresh = true,
+                                               .within_ms = 60000});
+    expect_problem(reply, 507, "store-full");
+    assert_true(pieces.sent > 1 << 20 && pieces.sent < pieces.length);
+    assert_true(pieces.stored > 10);
+    assert_int_equal(pieces.refused, 0);
+    expect_nothing_beside(daemon);
+    assert_int_equal(count_tasks(daemon, "queue=stopped&"), 42);
+    assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
+    (void)submit_many(daemon, 2, body);
+
+    assert_int_equal(unlink(filler_of(daemon)), 0);
+    expect_status(import_lines(daemon, lines), 200);
+    expect_status(call(daemon, "POST", "/v1/export", NULL), 200);
+    expect_nothing_beside(daemon);
+    assert_int_equal(count_tasks(daemon, "queue=stopped&"), 42 + 2 + 60);
+    assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
+    client_free(pieces.client);
+    daemon_stop(daemon);
+}
+
+static void an_import_that_is_taken_has_the_room_of_its_body_back(void)
+{
+    struct daemon *daemon = daemon_on_disk(96);
+    const char *lines = export_of(100); // 10 MB, and as much again as a store
+    daemon_start(daemon);
+    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
+
+    // While both are there 16 MiB stay free; the store and its log need 20 MB.
+    leave_free(daemon, 37 << 10);
+    expect_status(import_lines(daemon, lines), 200);
+
+    assert_int_equal(count_tasks(daemon, ""), 100);
+    assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
+    expect_nothing_beside(daemon);
+    daemon_stop(daemon);
+}
+
 HARNESS_MAIN(SCENARIO(the_nth_sync_fails_from_an_empty_store_on),
              SCENARIO(the_nth_sync_fails_on_a_store_in_use),
              SCENARIO(a_failed_sync_leaves_every_open_request_without_an_answer),
              SCENARIO(a_full_disk_refuses_new_tasks_and_nothing_else),
              SCENARIO(a_full_disk_lets_the_daemon_stop_and_start),
              SCENARIO(small_tasks_fill_it_to_the_last_and_lose_nothing),
-             SCENARIO(a_backup_without_room_is_refused_and_takes_none))
+             SCENARIO(a_backup_without_room_is_refused_and_takes_none),
+             SCENARIO(an_import_and_an_export_without_room_are_refused_and_tasks_are_taken),
+             SCENARIO(an_import_that_is_taken_has_the_room_of_its_body_back))
