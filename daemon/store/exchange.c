@@ -110,7 +110,8 @@ const struct exchange_table exchange_tables[EXCHANGE_LINE_COUNT] = {
         "INSERT INTO large_args SELECT :id, :args WHERE " LARGE(":args"),
         "INSERT INTO large_results SELECT :id, coalesce(:result, :result_text) WHERE " LARGE("coalesce(:result, :result_text)")}},
     [EXCHANGE_KEY] = {"key", key, COUNT_OF(key), " FROM keys ORDER BY key", {
-        "SELECT CASE WHEN :count > 0 AND (:first_id < 1 OR :last_id - :first_id + 1 < :count) THEN 'its tasks can not be those of its ids' END",
+        "SELECT CASE WHEN :count > 0 AND (:first_id < 1 OR :last_id - :first_id + 1 < :count) THEN 'its tasks can not be those of its ids' "
+        "WHEN :count > 0 AND :last_id > (SELECT value FROM meta WHERE name = 'last_id') THEN 'its last_id is above the last_id of the head' END",
         "INSERT INTO keys(key, is_stream, hash, first_id, last_id, count, created_at) "
         "VALUES(:key, coalesce(:is_stream, 0), :hash, :first_id, :last_id, :count, :created_at_ms)"}},
 };
