@@ -182,6 +182,13 @@ static void on_queue_event(struct engine *engine, const struct store_event *even
         (void)queue_land(queue, event->record->id);
 }
 
+static void warn_if_missing(struct queue *queue, uint64_t waiting)
+{
+    if (waiting > 0 && !queue_is_configured(queue))
+        log_event(LOG_LEVEL_WARN, "queue_not_configured", LOG_TEXT("queue", queue->name),
+                  LOG_UINT("waiting", waiting));
+}
+
 /* A queue has got tasks that nobody tells one by one. */
 static void on_imported(struct engine *engine, const struct store_event *event)
 {
@@ -190,8 +197,11 @@ static void on_imported(struct engine *engine, const struct store_event *event)
     if (event->due_at_ms > 0)
         schedule_at(&engine->schedule, event->due_at_ms);
     release_held(engine);
-    if (queue == NULL || event->key.id == 0)
+    if (queue == NULL)
         return; // without memory for the queue its window is empty and lies before every task
+    warn_if_missing(queue, event->waiting);
+    if (event->key.id == 0)
+        return;
     queue_cut(queue, event->key);
     queue_refill(queue);
 }
@@ -265,13 +275,10 @@ static int recover(struct engine *engine, struct error *reterr)
     return 0;
 }
 
-static void warn_if_missing(struct queue *queue, const struct store_queue_counts *counts)
+static uint64_t waiting_of(const struct store_queue_counts *counts)
 {
-    uint64_t waiting = counts->states[TASK_QUEUED] + counts->states[TASK_SCHEDULED] +
-                       counts->states[TASK_RETRYING];
-    if (waiting > 0 && !queue_is_configured(queue))
-        log_event(LOG_LEVEL_WARN, "queue_not_configured", LOG_TEXT("queue", queue->name),
-                  LOG_UINT("waiting", waiting));
+    return counts->states[TASK_QUEUED] + counts->states[TASK_SCHEDULED] +
+           counts->states[TASK_RETRYING];
 }
 
 void engine_warn_missing(struct engine *engine)
@@ -284,7 +291,7 @@ void engine_warn_missing(struct engine *engine)
     for (size_t i = 0; i < count; i++) {
         struct queue *queue = engine_find_queue(engine, counts[i].queue, false);
         if (queue != NULL)
-            warn_if_missing(queue, &counts[i]);
+            warn_if_missing(queue, waiting_of(&counts[i]));
     }
     free(counts);
 }
@@ -310,7 +317,7 @@ static int make_queues(struct engine *engine)
             break;
         }
         queue_apply(queue, &counts[i].settings);
-        warn_if_missing(queue, &counts[i]);
+        warn_if_missing(queue, waiting_of(&counts[i]));
     }
     free(counts);
     return r;

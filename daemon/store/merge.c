@@ -301,6 +301,11 @@ static int take(struct writer *writer, struct store_op *op, uint64_t base)
     return r == 0 ? remember(writer, op) : r;
 }
 
+static uint64_t waiting_of(const struct queue_row *row)
+{
+    return row->counts[TASK_QUEUED] + row->counts[TASK_SCHEDULED] + row->counts[TASK_RETRYING];
+}
+
 void merge_tell(struct writer *writer, struct store_op *op)
 {
     struct store_part *part = op->import.part;
@@ -317,7 +322,8 @@ void merge_tell(struct writer *writer, struct store_op *op)
         event = (struct store_event){.type = STORE_EVENT_IMPORTED,
                                      .queue = from->name,
                                      .key = part->first[i],
-                                     .due_at_ms = part->next_due_ms};
+                                     .due_at_ms = part->next_due_ms,
+                                     .waiting = waiting_of(from)};
         if (event.key.id > 0)
             event.key.id += base;
         (void)writer_tell(writer, &event);

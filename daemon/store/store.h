@@ -211,7 +211,8 @@ enum store_event_type {
     STORE_EVENT_RESTORE,  // the group was rolled back: what WITHDRAW of this id removed goes back
     STORE_EVENT_SPACE,    // `full` tells: the disk is full / has room again
     STORE_EVENT_IMPORTED, // queue has got tasks: key is the first of the queued ones (its id is 0:
-                          // none is), due_at_ms the earliest due or expiry of all of them (0: none)
+                          // none is), due_at_ms the earliest due or expiry of all of them (0:
+                          // none), waiting how many of its own are to be started
     STORE_EVENT_ALIVE,    // an operation that takes long goes on; several times a second
 };
 
@@ -221,6 +222,7 @@ struct store_event {
     const char *queue;
     struct queue_key key; // WITHDRAW, RESTORE, IMPORTED
     int64_t due_at_ms;    // IMPORTED
+    uint64_t waiting;     // IMPORTED
     const struct store_queue_settings *settings;
     bool was_running; // ENDED, QUEUED, WAITING: by a FINISH (the task was in flight; record is its
                       // operation's, not to be taken)

@@ -197,6 +197,8 @@ static void into_a_store_with_tasks_all_ids_move_and_what_waits_runs(void)
 
     json_t *answer = imported(daemon, lines);
 
+    assert_true(daemon_logs(daemon, "event=queue_not_configured queue=fresh waiting=1", 1000));
+    assert_int_equal(daemon_log_count(daemon, "event=queue_not_configured"), 1);
     assert_int_equal(number_at(answer, "first_id"), 11);
     assert_int_equal(number_at(answer, "last_id"), 17);
     assert_true(json_is_false(at(answer, "ids_kept")));
@@ -263,6 +265,9 @@ static void a_broken_line_is_named_and_nothing_is_stored(void)
         {"{'id':1,'state':'queued','queue':'none','kind':'echo','priority':0,'run':0,'attempt':0,"
          "'interruptions':0,'created_at_ms':1}\n",
          3, "there is no line before it for its queue"},
+        {"{'key':'k','hash':'0000000000000000000000000000000000000000000000000000000000000000',"
+         "'first_id':99,'last_id':100,'count':2,'created_at_ms':1}\n",
+         3, "its last_id is above the last_id of the head"},
     };
     struct daemon *daemon = daemon_started(config);
 
