@@ -451,10 +451,10 @@ static size_t next_piece(char *buffer, size_t size, size_t count, void *arg)
     struct pieces *pieces = arg;
     size_t left = pieces->length - pieces->sent;
     size_t length = left < size * count ? left : size * count;
-    struct reply *reply = client_call(
-        pieces->client,
-        &(struct request){
-            .method = "POST", .path = "/v1/tasks", .body = "{\"kind\":\"noop\",\"args\":1}"});
+    struct reply *reply =
+        client_call(pieces->client, &(struct request){.method = "POST",
+                                                      .path = "/v1/tasks",
+                                                      .body = "{\"kind\":\"noop\",\"args\":1}"});
 
     pieces->stored += reply->status == 201;
     pieces->refused += reply->status != 201;
