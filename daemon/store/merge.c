@@ -381,6 +381,7 @@ void merge(struct writer *writer, struct store_op *op)
     if (r != 0)
         return;
     group_publish(writer);
+    (void)alive(writer); // the commit has written it all once; the checkpoint does so again
     log_event(LOG_LEVEL_NOTICE, "imported", LOG_UINT("tasks", op->import.counts.tasks),
               LOG_UINT("queues", op->import.counts.queues),
               LOG_UINT("keys", op->import.counts.keys),

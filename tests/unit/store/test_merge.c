@@ -118,6 +118,7 @@ static void all_of_it_is_there_and_told(void **state)
     assert_int_equal(count_events(fixture, STORE_EVENT_IMPORTED, 5), 1); // of `new`: the first
     assert_int_equal(count_events(fixture, STORE_EVENT_IMPORTED, 6), 1); // of `a`
     assert_int_equal(count_events(fixture, STORE_EVENT_QUEUED, 7), 1);   // it ran
+    assert_int_equal(count_events(fixture, STORE_EVENT_ALIVE, 0), 1);    // before the checkpoint
     assert_int_equal(state_of(fixture, 7), TASK_QUEUED);
     assert_int_equal(put_one(fixture, new_record("a", "k", "1")), 4 + TASKS + 10 + 1);
     close_store(fixture);
