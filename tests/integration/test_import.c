@@ -226,6 +226,52 @@ static void into_a_store_with_tasks_all_ids_move_and_what_waits_runs(void)
     daemon_stop(daemon);
 }
 
+static struct reply *submit_by(struct daemon *daemon, const char *key, const char *type,
+                               const char *body)
+{
+    const char *headers[] = {plain_text("Idempotency-Key: %s", key), NULL};
+
+    return call_request(daemon, &(struct request){.method = "POST",
+                                                  .path = "/v1/tasks",
+                                                  .content_type = type,
+                                                  .body = body,
+                                                  .headers = headers});
+}
+
+static void its_keys_stand_for_the_moved_ids(void)
+{
+    static const char json[] = "application/json";
+    static const char stream[] = "application/x-ndjson";
+    const char *two = text("{'kind':'echo','args':1}\n{'kind':'echo','args':2}\n");
+    const char *three = plain_text("%s%s", two, text("{'kind':'echo','args':3}\n"));
+    struct daemon *daemon = daemon_started(config);
+    expect_status(submit_by(daemon, "one", json, text("{'kind':'echo','args':'a'}")), 201);
+    expect_status(submit_by(daemon, "some", stream, two), 201);
+    for (uint64_t id = 1; id <= 3; id++)
+        expect_end(daemon, id, "succeeded", NULL);
+    const char *lines = exported(daemon);
+    daemon_stop(daemon);
+    daemon_forget(daemon);
+    daemon_start(daemon);
+    submit_many(daemon, 4, text("{'kind':'echo'}"));
+    imported(daemon, lines);
+
+    // The same again is what was stored; another body under the key is refused.
+    struct reply *reply = submit_by(daemon, "one", json, text("{'kind':'echo','args':'a'}"));
+    expect_number(expect_status(reply, 201)->json, "id", 5);
+    expect_text(reply->json, "state", "succeeded");
+    assert_non_null(reply_header(reply, "Idempotent-Replayed"));
+    expect_problem(submit_by(daemon, "one", json, text("{'kind':'echo','args':'b'}")), 422,
+                   "idempotency-key-reused");
+    // A stream goes on where it ended.
+    expect_status(submit_by(daemon, "some", stream, three), 201);
+    assert_int_equal(count_tasks(daemon, ""), 4 + 3 + 1);
+    expect_text(expect_end(daemon, 8, "succeeded", NULL), "kind", "echo");
+    assert_int_equal(number_at(task(daemon, 8), "args"), 3);
+    daemon_stop(daemon);
+    expect_sound(daemon);
+}
+
 static void what_ran_counts_as_interrupted_and_is_followed(void)
 {
     const char *lines = lines_of(
@@ -580,6 +626,7 @@ static void only_lines_are_taken(void)
 HARNESS_MAIN(SCENARIO(into_an_empty_store_it_is_as_it_was),
              SCENARIO(an_export_of_it_is_the_same_but_for_the_store),
              SCENARIO(into_a_store_with_tasks_all_ids_move_and_what_waits_runs),
+             SCENARIO(its_keys_stand_for_the_moved_ids),
              SCENARIO(what_ran_counts_as_interrupted_and_is_followed),
              SCENARIO(a_broken_line_is_named_and_nothing_is_stored),
              SCENARIO(a_dry_run_stores_nothing),
