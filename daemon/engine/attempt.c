@@ -85,6 +85,9 @@ static void ended(struct store_op *op, void *arg)
     if (op->result < 0 && op->result != -ESTALE)
         TELL(LOG_LEVEL_ERR, "task_end_not_stored", &task->record,
              LOG_TEXT("error", rn_strerror(op->result)));
+    // The attempt's own end is told already; a cancel that was recorded before it has won.
+    if (op->type == STORE_FINISH && op->result == 0 && task->record.state != op->finish.to)
+        tell_fields(LOG_LEVEL_INFO, "task_cancelled", &task->record, NULL, 0);
     if (op->type == STORE_HOLD || op->result < 0)
         (void)queue_land(queue, task->record.id);
     // The kind may have come back between the worker's look and the commit of the hold: what was

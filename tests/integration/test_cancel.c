@@ -1,6 +1,8 @@
 /** \file Cancelling by hand, retrying by hand, and deleting. */
 #include <string.h>
 
+#include <sqlite3.h>
+
 #include "harness.h"
 
 static const char config[] =
@@ -120,6 +122,50 @@ static void a_cancel_of_what_runs_holds_over_kill_9(void)
     assert_true(number_at(json, "attempt") <= 1);
 }
 
+static void run_sql(sqlite3 *db, const char *sql)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+}
+
+/* While somebody else has the file a cancel comes, and then the task's end. false: not so, since
+ * the daemon does not wait for the file for ever. */
+static bool end_behind_a_cancel(struct daemon *daemon, sqlite3 *db, uint64_t *ret_id)
+{
+    uint64_t id = submit(daemon, "{'kind':'sleep','args':{'duration':'300ms'}}");
+    struct wire *wire = wire_open(daemon->port);
+
+    await_state(daemon, id, "running");
+    run_sql(db, "BEGIN IMMEDIATE");
+    wire_sendf(wire,
+               "POST /v1/tasks/%llu/cancel HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: "
+               "0\r\n\r\n",
+               (unsigned long long)id, daemon->port);
+    bool has_ended = daemon_logs(
+        daemon, plain_text("event=task_succeeded task=%llu ", (unsigned long long)id), 800);
+    run_sql(db, "ROLLBACK");
+    *ret_id = id;
+    return wire_reply(wire, 20000)->status == 202 && has_ended;
+}
+
+static void an_end_that_comes_behind_a_cancel_is_one(void)
+{
+    struct daemon *daemon = daemon_started(plain_text("log_level = 'info';\n%s", config));
+    sqlite3 *db = NULL;
+    uint64_t id = 0;
+    assert_int_equal(sqlite3_open_v2(daemon->store_path, &db, SQLITE_OPEN_READWRITE, NULL),
+                     SQLITE_OK);
+
+    eventually(end_behind_a_cancel(daemon, db, &id), 60000);
+
+    (void)sqlite3_close(db);
+    json_t *ended = expect_end(daemon, id, "cancelled", "cancelled");
+    expect_text(ended, "error.message", "cancelled while it ran");
+    assert_true(daemon_logs(
+        daemon, plain_text("event=task_cancelled task=%llu ", (unsigned long long)id), 5000));
+    daemon_stop(daemon);
+}
+
 static void failed_and_cancelled_tasks_are_retried_from_the_start(void)
 {
     struct daemon *daemon = daemon_started(config);
@@ -199,6 +245,7 @@ HARNESS_MAIN(SCENARIO(a_waiting_task_is_cancelled_at_once_and_never_runs),
              SCENARIO(a_second_cancel_is_answered_like_the_first),
              SCENARIO(a_waiting_client_hears_of_the_cancel),
              SCENARIO(a_cancel_of_what_runs_holds_over_kill_9),
+             SCENARIO(an_end_that_comes_behind_a_cancel_is_one),
              SCENARIO(failed_and_cancelled_tasks_are_retried_from_the_start),
              SCENARIO(finished_tasks_are_deleted_and_answer_410),
              SCENARIO(cancels_race_with_starts_and_every_task_ends_once))
