@@ -36,6 +36,11 @@ struct log_line {
 /** Adds bytes as a whole or not at all. */
 void log_line_add(struct log_line *line, const char *bytes, size_t count);
 void log_line_add_text(struct log_line *line, const char *text);
+/** Adds one character, as it is or escaped; returns how many bytes of text it was. */
+typedef size_t log_character_fn(struct log_line *line, const unsigned char *text);
+/** Adds the text in quotes; what does not fit is left out at a character's end, so that the quotes
+ * always close. */
+void log_line_add_quoted(struct log_line *line, const char *text, log_character_fn *add_character);
 /** The time now, RFC 3339 in UTC with milliseconds: 24 characters. */
 void log_line_add_time(struct log_line *line);
 

@@ -30,21 +30,6 @@ static size_t add_character(struct log_line *line, const unsigned char *text)
     return count > 0 ? count : 1;
 }
 
-static void add_string(struct log_line *line, const char *text)
-{
-    if (line->truncated || line->capacity - line->length < 2) {
-        line->truncated = true;
-        return;
-    }
-    line->bytes[line->length++] = '"';
-    line->capacity--; // for the closing quote
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at != '\0' && !line->truncated)
-        at += add_character(line, at);
-    line->bytes[line->length++] = '"';
-    line->capacity++;
-}
-
 /* Many readers refuse a number above the largest of 64 bits with a sign. */
 static bool is_too_large(const struct log_field *field)
 {
@@ -63,10 +48,10 @@ static void add_field(struct log_line *line, const struct log_field *field)
     log_line_add(line, "\":", 2);
     bool fitted = !line->truncated && line->capacity - line->length >= 2;
     if (is_text) {
-        add_string(line, value);
+        log_line_add_quoted(line, value, add_character);
     } else {
         if (is_too_large(field))
-            add_string(line, value);
+            log_line_add_quoted(line, value, add_character);
         else
             log_line_add_text(line, value != NULL ? value : "null");
         fitted = !line->truncated;

@@ -25,6 +25,21 @@ void log_line_add_text(struct log_line *line, const char *text)
     log_line_add(line, text, strlen(text));
 }
 
+void log_line_add_quoted(struct log_line *line, const char *text, log_character_fn *add_character)
+{
+    if (line->truncated || line->capacity - line->length < 2) {
+        line->truncated = true;
+        return;
+    }
+    line->bytes[line->length++] = '"';
+    line->capacity--; // for the closing quote
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at != '\0' && !line->truncated)
+        at += add_character(line, at);
+    line->bytes[line->length++] = '"';
+    line->capacity++;
+}
+
 /* The date and the second are kept from call to call: a thread logs many lines in a second. */
 void log_line_add_time(struct log_line *line)
 {

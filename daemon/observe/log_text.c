@@ -45,23 +45,6 @@ static size_t add_character(struct log_line *line, const unsigned char *text)
     return 1;
 }
 
-/* The value in quotes; what does not fit is left out at a character's end, so that the quotes
- * always close. */
-static void add_quoted(struct log_line *line, const char *text)
-{
-    if (line->truncated || line->capacity - line->length < 2) {
-        line->truncated = true;
-        return;
-    }
-    line->bytes[line->length++] = '"';
-    line->capacity--; // for the closing quote
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at != '\0' && !line->truncated)
-        at += add_character(line, at);
-    line->bytes[line->length++] = '"';
-    line->capacity++;
-}
-
 static void add_field(struct log_line *line, const struct log_field *field)
 {
     char number[LOG_NUMBER_BYTES];
@@ -78,7 +61,7 @@ static void add_field(struct log_line *line, const struct log_field *field)
     // stands there as a whole or not at all.
     if (log_value_is_text(field) &&
         (needs_quotes(value) || strlen(value) > line->capacity - line->length)) {
-        add_quoted(line, value);
+        log_line_add_quoted(line, value, add_character);
     } else {
         log_line_add_text(line, value);
         fitted = !line->truncated;
