@@ -15,14 +15,8 @@
 #include <runnel/group.h>
 
 #include "context.h"
+#include "contexts.h"
 #include "unit.h"
-
-static rn_context *new_child(rn_context *parent)
-{
-    rn_context *ctx = NULL;
-    assert_int_equal(rn_context_with_cancel(parent, &ctx), 0);
-    return ctx;
-}
 
 static void assert_ends_with(rn_context *ctx, int err, int cause)
 {

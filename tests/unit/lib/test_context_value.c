@@ -4,15 +4,9 @@
 #include <stdatomic.h>
 
 #include "context.h"
+#include "contexts.h"
 #include "fault.h"
 #include "unit.h"
-
-static rn_context *new_child(rn_context *parent)
-{
-    rn_context *ctx = NULL;
-    assert_int_equal(rn_context_with_cancel(parent, &ctx), 0);
-    return ctx;
-}
 
 static void note_call(void *arg)
 {

@@ -9,6 +9,7 @@
 
 #include <runnel/group.h>
 
+#include "chance.h"
 #include "chans.h"
 #include "crash.h"
 #include "fault.h"
@@ -426,23 +427,6 @@ static void every_fault_leaves_the_inputs_where_they_are(void **state)
     assert_int_equal(rn_fan_run(NULL, &options, NULL), -ENOMEM);
 }
 
-static unsigned random_below(unsigned *seed, unsigned bound)
-{
-    *seed = *seed * 1664525U + 1013904223U;
-    return (*seed >> 8) % bound;
-}
-
-static int cancel_at_some_time(rn_context *ctx, void *arg)
-{
-    void **both = arg;
-
-    (void)ctx;
-    for (unsigned i = 0; i < *(unsigned *)both[0]; i++)
-        (void)sched_yield();
-    rn_context_cancel(both[1], 0);
-    return 0;
-}
-
 static void random_fans_lose_nothing(void **state)
 {
     int rounds = getenv("RUNNEL_VALGRIND") != NULL ? 15 : 100;
@@ -457,7 +441,7 @@ static void random_fans_lose_nothing(void **state)
             .source_error = random_below(&seed, 4) == 0 ? -ENOSPC : 0,
             .dawdles = true,
         };
-        unsigned yields = random_below(&seed, 2000);
+        struct some_time some_time = {.yields = random_below(&seed, 2000)};
         bool cancels = random_below(&seed, 3) == 0;
         struct rn_fan_options options = options_of(&bench, random_below(&seed, PROCESSORS_MAX + 1));
         struct rn_fan_counts counts = {0};
@@ -471,9 +455,9 @@ static void random_fans_lose_nothing(void **state)
         rn_group *group = NULL;
         assert_int_equal(rn_context_with_cancel(NULL, &ctx), 0);
         assert_int_equal(rn_group_new(NULL, &group), 0);
-        void *both[] = {&yields, ctx};
+        some_time.ctx = ctx;
         if (cancels)
-            assert_int_equal(rn_group_go(group, "cancel", cancel_at_some_time, both), 0);
+            assert_int_equal(rn_group_go(group, "cancel", cancel_at_some_time, &some_time), 0);
 
         int r = rn_fan_run(ctx, &options, &counts);
 

@@ -8,7 +8,7 @@
 
 #include <runnel/group.h>
 
-#include "crash.h"
+#include "chance.h"
 #include "fault.h"
 #include "stages.h"
 #include "unit.h"
@@ -490,77 +490,7 @@ static void sizes_out_of_range_are_no_memory(void **state)
     }
 }
 
-static void begin_without_a_source(void *arg)
-{
-    rn_pipeline_map(arg, "map", sizeof(int), copy, NULL, NULL);
-}
-
-static void begin_twice(void *arg)
-{
-    static int limit;
-    rn_pipeline_source(arg, "first", sizeof(int), count_up, &limit);
-    rn_pipeline_source(arg, "second", sizeof(int), count_up, &limit);
-}
-
-static void run_without_a_sink(void *arg)
-{
-    static int limit;
-    rn_pipeline_source(arg, "source", sizeof(int), count_up, &limit);
-    (void)!rn_pipeline_run(NULL, arg);
-}
-
-static void run_twice(void *arg)
-{
-    static int limit;
-    rn_context *ended = NULL;
-    if (rn_context_with_cancel(NULL, &ended) < 0)
-        return;
-    rn_context_cancel(ended, 0);
-    rn_pipeline_source(arg, "source", sizeof(int), count_up, &limit);
-    rn_pipeline_sink(arg, "sink", ignore, NULL, NULL);
-    (void)!rn_pipeline_run(ended, arg); // no threads in this child
-    (void)!rn_pipeline_run(ended, arg);
-}
-
-static void go_on_behind_the_sink(void *arg)
-{
-    static int limit;
-    rn_pipeline_source(arg, "source", sizeof(int), count_up, &limit);
-    rn_pipeline_sink(arg, "sink", ignore, NULL, NULL);
-    rn_pipeline_map(arg, "map", sizeof(int), copy, NULL, NULL);
-}
-
-static void misuse_aborts(void **state)
-{
-    void (*const rows[])(void *arg) = {begin_without_a_source, begin_twice, run_without_a_sink,
-                                       run_twice, go_on_behind_the_sink};
-    (void)state;
-
-    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
-        rn_pipeline *pipeline = new_pipeline();
-        assert_true(aborts_with("pipeline", rows[row], pipeline));
-        rn_pipeline_free(pipeline);
-    }
-}
-
 // ---- Everything at random
-
-static unsigned random_below(unsigned *seed, unsigned bound)
-{
-    *seed = *seed * 1664525U + 1013904223U;
-    return (*seed >> 8) % bound;
-}
-
-static int cancel_at_some_time(rn_context *ctx, void *arg)
-{
-    void **both = arg;
-
-    (void)ctx;
-    for (unsigned i = 0; i < *(unsigned *)both[0]; i++)
-        (void)sched_yield();
-    rn_context_cancel(both[1], 0);
-    return 0;
-}
 
 static void random_pipelines_end_in_order(void **state)
 {
@@ -571,7 +501,7 @@ static void random_pipelines_end_in_order(void **state)
     for (int round = 0; round < rounds; round++) {
         int limit = (int)random_below(&seed, 500);
         int fails[3];
-        unsigned yields = random_below(&seed, 3000);
+        struct some_time some_time = {.yields = random_below(&seed, 3000)};
         bool cancels = random_below(&seed, 3) == 0;
         struct rn_stage_options options[3];
         for (int i = 0; i < 3; i++) {
@@ -585,9 +515,9 @@ static void random_pipelines_end_in_order(void **state)
         rn_group *group = NULL;
         assert_int_equal(rn_context_with_cancel(NULL, &ctx), 0);
         assert_int_equal(rn_group_new(NULL, &group), 0);
-        void *both[] = {&yields, ctx};
+        some_time.ctx = ctx;
         if (cancels)
-            assert_int_equal(rn_group_go(group, "cancel", cancel_at_some_time, both), 0);
+            assert_int_equal(rn_group_go(group, "cancel", cancel_at_some_time, &some_time), 0);
 
         rn_pipeline *pipeline = new_pipeline();
         rn_pipeline_source(pipeline, "source", sizeof(int *), emit_owned, &limit);
@@ -624,7 +554,6 @@ int main(void)
         cmocka_unit_test(every_failed_allocation_comes_out_of_run),
         cmocka_unit_test(every_thread_that_cannot_start_comes_out_of_run),
         cmocka_unit_test(sizes_out_of_range_are_no_memory),
-        cmocka_unit_test(misuse_aborts),
         cmocka_unit_test(random_pipelines_end_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
