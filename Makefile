@@ -290,7 +290,7 @@ $(fuzz_of_client): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(below_cli)
 	$(fuzz_link) $(libs_cli)
 # The server of this one has the engine of the API's unit tests.
 fuzz_of_http := $(filter %/fuzz_http,$(fuzz_tests))
-$(fuzz_of_http): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(BUILD)/tests/unit/api/fake_engine.o $(below_api)
+$(fuzz_of_http): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(BUILD)/tests/unit/api/fake_engine.o $(BUILD)/tests/unit/api/fake_store.o $(below_api)
 	$(fuzz_link) $(libs_api)
 $(filter-out $(fuzz_of_client) $(fuzz_of_http),$(fuzz_tests)): $(BUILD)/%: $(BUILD)/%.o $(fuzz_support) $(below_api)
 	$(fuzz_link) $(libs_api)

@@ -443,112 +443,6 @@ static void a_connection_ends_after_a_thousand_requests(void **state)
     (void)close(fd);
 }
 
-static void a_body_too_large_is_refused_by_its_announcement(void **state)
-{
-    struct rig *rig = *state;
-    char text[400];
-    int fd = client_connect(rig);
-
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Content-Length: 16777217\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
-    expect_problem(client_read(fd, false), 413, "too-large", NULL);
-    assert_true(client_is_closed(fd));
-    (void)close(fd);
-
-    // One task: its first byte tells that it is none of an array.
-    fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Content-Length: 2097153\r\n\r\n{",
-                   rig->port);
-    client_text(fd, text);
-    expect_problem(client_read(fd, false), 413, "too-large", NULL);
-    assert_true(client_is_closed(fd));
-    (void)close(fd);
-
-    fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "PATCH /v1/queues/mail HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Content-Length: 65537\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
-    expect_problem(client_read(fd, false), 413, "too-large", NULL);
-    (void)close(fd);
-}
-
-static void a_body_too_large_is_refused_while_it_is_read(void **state)
-{
-    struct rig *rig = *state;
-    const size_t length = 3 << 20;
-    char *body = malloc(length);
-    char text[400];
-    int fd = client_connect(rig);
-
-    memset(body, ' ', length);
-    body[0] = '{';
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Transfer-Encoding: chunked\r\n\r\n300000\r\n",
-                   rig->port);
-    client_text(fd, text);
-    client_send(fd, body, length);
-    expect_problem(client_read(fd, false), 413, "too-large", NULL);
-    (void)close(fd);
-    free(body);
-}
-
-static json_int_t memory_in_use(struct rig *rig)
-{
-    struct reply reply = request(rig, "GET", "/v1/stats", NULL, NULL);
-    json_int_t bytes =
-        json_integer_value(json_object_get(json_object_get(reply.json, "http"), "memory_bytes"));
-    reply_fini(&reply);
-    return bytes;
-}
-
-static void requests_together_take_bounded_memory(void **state)
-{
-    struct rig *rig = *state;
-    char text[400];
-    char *body = malloc(4 << 20);
-    int fds[4];
-
-    fake_config(rig->engine)->max_request_memory = 8 << 20;
-    rig_start(rig);
-    memset(body, ' ', 4 << 20);
-    body[0] = '[';
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Content-Length: 4194304\r\n\r\n",
-                   rig->port);
-    for (int i = 0; i < 2; i++) {
-        fds[i] = client_connect(rig);
-        client_text(fds[i], text);
-        client_send(fds[i], body, (4 << 20) - 1); // all but the last byte
-    }
-    // When both are in memory one that needs as much again is refused.
-    while (memory_in_use(rig) < 8 << 20)
-        continue;
-    fds[2] = client_connect(rig);
-    client_text(fds[2], text);
-    client_send(fds[2], body, 4 << 20);
-    struct reply reply = client_read(fds[2], false);
-    if (reply.status == 503) {
-        char *after = reply_field(&reply, "Retry-After");
-        assert_string_equal(after, "1");
-        free(after);
-    }
-    expect_problem(reply, 503, "busy", NULL);
-    client_text(fds[0], "]");
-    expect_problem(client_read(fds[0], false), 422, "invalid-task", "#");
-    for (int i = 0; i < 3; i++)
-        (void)close(fds[i]);
-    free(body);
-}
-
 static void nothing_but_health_is_answered_while_it_starts(void **state)
 {
     struct rig *rig = *state;
@@ -654,10 +548,6 @@ int main(void)
         ON_RIG(query_parameters_are_known_or_refused),
         ON_RIG(a_sound_refusal_keeps_the_connection),
         ON_RIG(a_connection_ends_after_a_thousand_requests),
-        ON_RIG(a_body_too_large_is_refused_by_its_announcement),
-        ON_RIG(a_body_too_large_is_refused_while_it_is_read),
-        cmocka_unit_test_setup_teardown(requests_together_take_bounded_memory, rig_setup_stopped,
-                                        rig_teardown),
         ON_RIG(nothing_but_health_is_answered_while_it_starts),
         ON_RIG(while_it_drains_no_task_is_taken_but_others_are_told),
         ON_RIG(every_problem_has_a_page),

@@ -1,11 +1,10 @@
 /* Listening sockets: unix ones with their files, modes and races; several listeners under one
- * limit; sockets that are passed in. */
+ * limit. */
 #include "unit.h"
 
 #include "client.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,62 +17,10 @@
 #include <runnel/group.h>
 
 #include "api/accept.h"
-#include "api/activation.h"
 #include "api/core.h"
 #include "api/listen.h"
 #include "fault.h"
-
-static char folder[80]; // a socket's path has at most 107 bytes
-
-static int make_folder(void **state)
-{
-    const char *temporary = getenv("TMPDIR");
-
-    (void)state;
-    bool is_short = temporary != NULL && strlen(temporary) < 60;
-    (void)snprintf(folder, sizeof(folder), "%.60s/listenXXXXXX", is_short ? temporary : "/tmp");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder); // each test has removed what it made
-}
-
-static struct config_listener unix_at(const char *name)
-{
-    struct config_listener listener = {.sort = CONFIG_LISTEN_UNIX};
-
-    (void)snprintf(listener.path, sizeof(listener.path), "%.80s/%.20s", folder, name);
-    return listener;
-}
-
-static const struct listen_access usual = {.mode = 0660};
-
-static struct listen_socket opened(const struct config_listener *listener,
-                                   const struct listen_access *access)
-{
-    struct listen_socket made = {.fd = -1};
-    struct error error = {.code = 0};
-    int r = listen_open(listener, access, &made, &error);
-
-    if (r < 0)
-        fail_msg("listen_open: %s", error.text);
-    return made;
-}
-
-/* What connect says: 0 or an errno. */
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    int r = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
-    (void)close(fd);
-    return r;
-}
+#include "sockets.h"
 
 static mode_t mode_of(const char *path)
 {
@@ -87,15 +34,15 @@ static void a_unix_socket_has_its_mode_whatever_the_umask(void **state)
 {
     (void)state;
     static const unsigned modes[] = {0660, 0600, 0666, 0777};
-    const struct config_listener listener = unix_at("mode");
+    const struct config_listener listener = sockets_unix_at("mode");
     mode_t before = umask(0077);
 
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         const struct listen_access who = {.mode = modes[i]};
-        struct listen_socket made = opened(&listener, &who);
+        struct listen_socket made = sockets_opened(&listener, &who);
 
         assert_int_equal(mode_of(listener.path), modes[i]);
-        assert_int_equal(connect_to(listener.path), 0);
+        assert_int_equal(sockets_connect(listener.path), 0);
         listen_close(&listener, &made);
         assert_int_equal(access(listener.path, F_OK), -1);
     }
@@ -105,10 +52,10 @@ static void a_unix_socket_has_its_mode_whatever_the_umask(void **state)
 static void a_unix_socket_gets_its_group(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("group");
+    const struct config_listener listener = sockets_unix_at("group");
     const struct listen_access mine = {.mode = 0660, .has_group = true, .gid = getgid()};
     const struct listen_access foreign = {.mode = 0660, .has_group = true, .gid = 54321};
-    struct listen_socket made = opened(&listener, &mine);
+    struct listen_socket made = sockets_opened(&listener, &mine);
     struct stat status;
 
     assert_int_equal(stat(listener.path, &status), 0);
@@ -127,73 +74,73 @@ static void a_unix_socket_gets_its_group(void **state)
 static void what_a_dead_daemon_left_is_replaced(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("stale");
-    struct listen_socket dead = opened(&listener, &usual);
+    const struct config_listener listener = sockets_unix_at("stale");
+    struct listen_socket dead = sockets_opened(&listener, &sockets_usual);
     (void)close(dead.fd); // as the kernel does at kill -9: the file stays
-    assert_int_equal(connect_to(listener.path), ECONNREFUSED);
+    assert_int_equal(sockets_connect(listener.path), ECONNREFUSED);
 
-    struct listen_socket made = opened(&listener, &usual);
+    struct listen_socket made = sockets_opened(&listener, &sockets_usual);
 
-    assert_int_equal(connect_to(listener.path), 0);
+    assert_int_equal(sockets_connect(listener.path), 0);
     listen_close(&listener, &made);
 }
 
 static void one_in_use_is_refused_and_says_who_has_it(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("used");
-    struct listen_socket first = opened(&listener, &usual);
+    const struct config_listener listener = sockets_unix_at("used");
+    struct listen_socket first = sockets_opened(&listener, &sockets_usual);
     struct listen_socket second = {.fd = -1};
     struct error error = {.code = 0};
     char pid[32];
 
-    assert_int_equal(listen_open(&listener, &usual, &second, &error), -EADDRINUSE);
+    assert_int_equal(listen_open(&listener, &sockets_usual, &second, &error), -EADDRINUSE);
     (void)snprintf(pid, sizeof(pid), "(pid %ld)", (long)getpid());
     assert_non_null(strstr(error.text, pid));
     assert_non_null(strstr(error.text, listener.path));
-    assert_int_equal(connect_to(listener.path), 0); // the first one is as it was
+    assert_int_equal(sockets_connect(listener.path), 0); // the first one is as it was
     listen_close(&listener, &first);
 }
 
 static void what_is_no_socket_is_never_removed(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("file");
+    const struct config_listener listener = sockets_unix_at("file");
     struct listen_socket made = {.fd = -1};
     struct error error = {.code = 0};
     int fd = open(listener.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     (void)close(fd);
 
-    assert_int_equal(listen_open(&listener, &usual, &made, &error), -EEXIST);
+    assert_int_equal(listen_open(&listener, &sockets_usual, &made, &error), -EEXIST);
     assert_non_null(strstr(error.text, "no socket"));
     assert_int_equal(unlink(listener.path), 0);
 
     assert_int_equal(symlink("elsewhere", listener.path), 0);
-    assert_int_equal(listen_open(&listener, &usual, &made, &error), -EEXIST);
+    assert_int_equal(listen_open(&listener, &sockets_usual, &made, &error), -EEXIST);
     assert_int_equal(unlink(listener.path), 0);
 
-    const struct config_listener nowhere = unix_at("missing/x");
-    assert_int_equal(listen_open(&nowhere, &usual, &made, &error), -ENOENT);
+    const struct config_listener nowhere = sockets_unix_at("missing/x");
+    assert_int_equal(listen_open(&nowhere, &sockets_usual, &made, &error), -ENOENT);
     assert_non_null(strstr(error.text, "folder does not exist"));
 }
 
 static void the_file_of_another_stays_at_the_stop(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("replaced");
-    struct listen_socket first = opened(&listener, &usual);
+    const struct config_listener listener = sockets_unix_at("replaced");
+    struct listen_socket first = sockets_opened(&listener, &sockets_usual);
     struct stat of_first;
     assert_int_equal(stat(listener.path, &of_first), 0);
     // Somebody moves it away and another daemon takes the path.
     char aside[128];
     (void)snprintf(aside, sizeof(aside), "%s.aside", listener.path);
     assert_int_equal(rename(listener.path, aside), 0);
-    struct listen_socket second = opened(&listener, &usual);
+    struct listen_socket second = sockets_opened(&listener, &sockets_usual);
 
     listen_close(&listener, &first);
 
-    assert_int_equal(connect_to(listener.path), 0);
+    assert_int_equal(sockets_connect(listener.path), 0);
     listen_close(&listener, &second);
     assert_int_equal(unlink(aside), 0);
 }
@@ -201,13 +148,13 @@ static void the_file_of_another_stays_at_the_stop(void **state)
 static void a_folder_that_stays_locked_is_told(void **state)
 {
     (void)state;
-    const struct config_listener listener = unix_at("locked");
+    const struct config_listener listener = sockets_unix_at("locked");
     struct listen_socket made = {.fd = -1};
     struct error error = {.code = 0};
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(sockets_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX), 0);
 
-    assert_int_equal(listen_open(&listener, &usual, &made, &error), -ETIMEDOUT);
+    assert_int_equal(listen_open(&listener, &sockets_usual, &made, &error), -ETIMEDOUT);
 
     assert_non_null(strstr(error.text, "lock"));
     (void)close(fd);
@@ -229,7 +176,7 @@ static int contend(rn_context *ctx, void *arg)
 
     (void)ctx;
     contest->made[mine].fd = -1;
-    if (listen_open(&contest->listener, &usual, &contest->made[mine], &error) == 0)
+    if (listen_open(&contest->listener, &sockets_usual, &contest->made[mine], &error) == 0)
         atomic_fetch_add(&contest->won, 1);
     return 0;
 }
@@ -240,8 +187,8 @@ static void of_many_that_find_a_stale_file_one_wins_and_keeps_it(void **state)
     for (unsigned round = 0; round < 20; round++) {
         static struct contest contest;
         rn_group *group = NULL;
-        contest = (struct contest){.listener = unix_at("race")};
-        struct listen_socket dead = opened(&contest.listener, &usual);
+        contest = (struct contest){.listener = sockets_unix_at("race")};
+        struct listen_socket dead = sockets_opened(&contest.listener, &sockets_usual);
         (void)close(dead.fd);
         assert_int_equal(rn_group_new(NULL, &group), 0);
 
@@ -251,7 +198,7 @@ static void of_many_that_find_a_stale_file_one_wins_and_keeps_it(void **state)
         rn_group_free(group);
 
         assert_int_equal(atomic_load(&contest.won), 1);
-        assert_int_equal(connect_to(contest.listener.path), 0);
+        assert_int_equal(sockets_connect(contest.listener.path), 0);
         for (unsigned i = 0; i < 8; i++)
             listen_close(&contest.listener, &contest.made[i]);
         assert_int_equal(access(contest.listener.path, F_OK), -1);
@@ -268,7 +215,7 @@ static void each_failed_call_leaves_nothing_behind(void **state)
                   {FAULT_FCHMOD, EPERM}, {FAULT_BIND, EACCES},   {FAULT_CHOWN, EPERM},
                   {FAULT_CHMOD, EPERM},  {FAULT_LISTEN, ENOBUFS}};
     const struct config_listener tcp = {.host = "127.0.0.1"};
-    const struct config_listener local = unix_at("fault");
+    const struct config_listener local = sockets_unix_at("fault");
     const struct listen_access access_of = {.mode = 0660, .has_group = true, .gid = getgid()};
 
     for (size_t i = 0; i < 2 * sizeof(faults) / sizeof(faults[0]); i++) {
@@ -299,7 +246,7 @@ static void start_on_three(struct rig *rig)
     struct config *config = fake_config(rig->engine);
 
     config->listeners[1] = config->listeners[0];
-    config->listeners[2] = unix_at("server");
+    config->listeners[2] = sockets_unix_at("server");
     config->listener_count = 3;
     rig_start(rig);
 }
@@ -350,7 +297,7 @@ static void each_listener_answers(void **state)
     char wanted[512];
     (void)snprintf(wanted, sizeof(wanted), "127.0.0.1:%u,127.0.0.1:%u,unix:%s/server",
                    rig->server->listeners[0].address.port, rig->server->listeners[1].address.port,
-                   folder);
+                   sockets_folder);
     assert_string_equal(addresses, wanted);
     struct reply info = request(rig, "GET", "/v1/info", NULL, NULL);
     json_t *listeners = json_object_get(info.json, "listeners");
@@ -451,7 +398,7 @@ static void a_server_on_several_starts_whole_or_not_at_all(void **state)
     static const enum fault_call calls[] = {FAULT_MALLOC, FAULT_PTHREAD_CREATE, FAULT_EVENTFD,
                                             FAULT_SOCKET, FAULT_LISTEN,         FAULT_OPEN};
     struct config *config = fake_config(rig->engine);
-    config->listeners[1] = unix_at("whole");
+    config->listeners[1] = sockets_unix_at("whole");
     config->listener_count = 2;
 
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -473,122 +420,6 @@ static void a_server_on_several_starts_whole_or_not_at_all(void **state)
     }
 }
 
-/* ---- sockets passed in ---- */
-
-/* Without tokens. */
-static const struct config nobody;
-
-/* As systemd passes them: from descriptor 3 on, named by the environment. What this process has
- * there stands aside meanwhile. */
-static int take_passed(const int *fds, int count, struct server_sockets *ret_sockets,
-                       struct error *reterr)
-{
-    char text[32];
-    int aside[24];
-
-    for (int i = 0; i < count; i++) {
-        aside[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 100);
-        if (dup2(fds[i], 3 + i) < 0)
-            return -errno;
-    }
-    (void)snprintf(text, sizeof(text), "%ld", (long)getpid());
-    (void)setenv("LISTEN_PID", text, 1);
-    (void)snprintf(text, sizeof(text), "%d", count);
-    (void)setenv("LISTEN_FDS", text, 1);
-    int r = server_sockets_take(&nobody, ret_sockets, reterr);
-    for (int i = 0; i < count; i++) {
-        if (r == 0)
-            ret_sockets->fds[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 200);
-        if (aside[i] >= 0) {
-            (void)dup2(aside[i], 3 + i);
-            (void)close(aside[i]);
-        } else {
-            (void)close(3 + i);
-        }
-    }
-    return r;
-}
-
-/* Free descriptors at 100 and above stay free: so what is passed must lie there. */
-static int high(int fd)
-{
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 300);
-    (void)close(fd);
-    return moved;
-}
-
-static void passed_sockets_take_the_place_of_the_configuration(void **state)
-{
-    struct rig *rig = *state;
-    const struct config_listener tcp = {.host = "127.0.0.1"};
-    const struct config_listener local = unix_at("passed");
-    struct listen_socket made[2] = {opened(&tcp, &usual), opened(&local, &usual)};
-    const int fds[2] = {high(made[0].fd), high(made[1].fd)};
-    struct server_sockets sockets;
-    struct error error = {.code = 0};
-    struct error ignored;
-
-    assert_int_equal(take_passed(fds, 2, &sockets, &error), 0);
-    assert_null(getenv("LISTEN_FDS"));
-    assert_null(getenv("LISTEN_PID"));
-    assert_int_equal(sockets.count, 2);
-    assert_true(sockets.listeners[0].is_loopback);
-    assert_int_equal(sockets.listeners[0].port, made[0].port);
-    assert_string_equal(sockets.listeners[1].path, local.path);
-    fake_config(rig->engine)->listeners[0].port = 1; // is not tried
-    int r = server_start(rig->engine, &sockets, &rig->server, &ignored);
-    assert_int_equal(r, 0);
-    rig->port = server_port(rig->server);
-    // Until the daemon is ready who comes waits.
-    int fd = client_connect(rig);
-    client_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    struct pollfd early = {.fd = fd, .events = POLLIN};
-    assert_int_equal(poll(&early, 1, 100), 0);
-    assert_int_equal(server_ready(rig->server), 0);
-    struct reply reply = client_read(fd, false);
-    assert_int_equal(reply.status, 403); // its Host has no port
-    reply_fini(&reply);
-    (void)close(fd);
-    reply = request(rig, "GET", "/healthz", NULL, NULL);
-    assert_int_equal(reply.status, 200);
-    reply_fini(&reply);
-    assert_int_equal(connect_to(local.path), 0);
-
-    server_free(rig->server);
-    rig->server = NULL;
-
-    // Its file is systemd's, who still has the socket.
-    assert_int_equal(access(local.path, F_OK), 0);
-    assert_int_equal(connect_to(local.path), 0);
-    (void)close(fds[0]);
-    (void)close(fds[1]);
-    assert_int_equal(unlink(local.path), 0);
-}
-
-static void what_is_no_listening_stream_socket_is_refused(void **state)
-{
-    (void)state;
-    struct server_sockets sockets;
-    struct error error = {.code = 0};
-    int bad[4];
-
-    bad[0] = high(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    bad[1] = high(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); // does not listen
-    bad[2] = high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    const struct config_listener open_to_all = {.host = "0.0.0.0"};
-    bad[3] = high(opened(&open_to_all, &usual).fd);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        error.text[0] = '\0';
-        assert_int_equal(take_passed(&bad[i], 1, &sockets, &error), -EINVAL);
-        assert_non_null(strstr(error.text, "socket 3"));
-        assert_int_equal(sockets.count, 0);
-        (void)close(bad[i]);
-    }
-    // Without the variables there are none.
-    assert_int_equal(server_sockets_take(&nobody, &sockets, &error), 0);
-    assert_int_equal(sockets.count, 0);
-}
-
 int main(void)
 {
 #define ON_STOPPED(test) cmocka_unit_test_setup_teardown(test, rig_setup_stopped, rig_teardown)
@@ -607,8 +438,6 @@ int main(void)
         ON_STOPPED(waiting_requests_are_counted_over_all_listeners),
         ON_STOPPED(what_accept_lacks_is_waited_for),
         ON_STOPPED(a_server_on_several_starts_whole_or_not_at_all),
-        ON_STOPPED(passed_sockets_take_the_place_of_the_configuration),
-        cmocka_unit_test(what_is_no_listening_stream_socket_is_refused),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, sockets_make_folder, sockets_remove_folder);
 }
