@@ -40,18 +40,10 @@ int script_open(struct fixture *fixture, struct error *error)
     return store_open(&options, &fixture->store, error);
 }
 
-static bool retry(void *arg, const char *kind, struct store_interruption_policy *ret_policy)
-{
-    (void)arg;
-    (void)kind;
-    *ret_policy = (struct store_interruption_policy){.retry = true, .max_interruptions = 3};
-    return true;
-}
-
 int script_recover(struct fixture *fixture, struct error *error)
 {
     struct store_recovery recovery;
-    return store_recover(fixture->store, retry, NULL, &recovery, error);
+    return store_recover(fixture->store, retry_thrice, NULL, &recovery, error);
 }
 
 /* ---- contents ---- */

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit.h"
+#include "fault.h"
+#include "support.h"
 
 struct fault_vfs fault_vfs = {.room = -1};
 static sqlite3_vfs shim;
@@ -248,4 +249,12 @@ int fault_memory_reset(void)
 int fault_memory_failed(void)
 {
     return atomic_load(&memory_failures);
+}
+
+int fault_teardown(void **state)
+{
+    fault_vfs_reset();
+    (void)fault_memory_reset();
+    fault_reset();
+    return store_teardown(state);
 }

@@ -31,4 +31,7 @@ void fault_memory_fail_from(int nth);
 int fault_memory_reset(void);
 int fault_memory_failed(void);
 
+/** The teardown of a test in whose fixture anything was made to fail: nothing does any more. */
+int fault_teardown(void **state);
+
 #endif

@@ -471,3 +471,11 @@ const char *beside_store(struct fixture *fixture, const char *suffix)
     (void)snprintf(path, sizeof(path), "%s-%s", fixture->path, suffix);
     return path;
 }
+
+bool retry_thrice(void *arg, const char *kind, struct store_interruption_policy *ret_policy)
+{
+    (void)arg;
+    (void)kind;
+    *ret_policy = (struct store_interruption_policy){.retry = true, .max_interruptions = 3};
+    return true;
+}

@@ -94,4 +94,7 @@ void change_file(struct fixture *fixture, const char *sql);
 /** The path of a file beside the store's. Static: one at a time. */
 const char *beside_store(struct fixture *fixture, const char *suffix);
 
+/** What becomes of an interrupted task: it is tried again, the third time not. */
+bool retry_thrice(void *arg, const char *kind, struct store_interruption_policy *ret_policy);
+
 #endif

@@ -14,14 +14,6 @@
 
 enum { ROW_BYTES = 16000, ROWS = 250, LARGE_PUTS = 8 }; // a put: about 1,000 pages, 4 MiB
 
-static int backup_teardown(void **state)
-{
-    fault_vfs_reset();
-    (void)fault_memory_reset();
-    fault_reset();
-    return store_teardown(state);
-}
-
 static void put_pages(struct fixture *fixture)
 {
     static char args[ROW_BYTES + 1];
@@ -318,8 +310,8 @@ int main(void)
 {
     fault_memory_install(); // before anything of SQLite runs
     fault_vfs_install();
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, backup_teardown)
-#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, backup_teardown)
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, fault_teardown)
+#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, fault_teardown)
     const struct CMUnitTest tests[] = {
         STORE_TEST(a_backup_is_a_sound_store),
         STORE_TEST(what_is_committed_meanwhile_is_in_it),

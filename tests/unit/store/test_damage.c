@@ -44,14 +44,6 @@ static int end_of(struct fixture *fixture, struct store_op *op)
     return WEXITSTATUS(status);
 }
 
-static bool retry(void *arg, const char *kind, struct store_interruption_policy *ret_policy)
-{
-    (void)arg;
-    (void)kind;
-    *ret_policy = (struct store_interruption_policy){.retry = true, .max_interruptions = 3};
-    return true;
-}
-
 static void a_start_ends_where_the_index_names_a_task_that_does_not_run(void **state)
 {
     struct fixture *fixture = *state;
@@ -64,7 +56,8 @@ static void a_start_ends_where_the_index_names_a_task_that_does_not_run(void **s
     change_behind(fixture, "tasks_parked", "UPDATE tasks SET state = 4");
 
     assert_int_equal(try_open(fixture, &error), 0);
-    assert_int_equal(store_recover(fixture->store, retry, NULL, &recovery, &error), -EBADMSG);
+    assert_int_equal(store_recover(fixture->store, retry_thrice, NULL, &recovery, &error),
+                     -EBADMSG);
     assert_int_equal(error.code, -EBADMSG);
     assert_non_null(strstr(error.text, "--check-store"));
 }

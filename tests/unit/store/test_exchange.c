@@ -11,14 +11,6 @@
 #include "store/lines.h"
 #include "support.h"
 
-static int exchange_teardown(void **state)
-{
-    fault_vfs_reset();
-    (void)fault_memory_reset();
-    fault_reset();
-    return store_teardown(state);
-}
-
 /* A store with small and large args and results, of every sort of line. */
 static void made(struct fixture *fixture)
 {
@@ -305,7 +297,7 @@ int main(void)
 {
     fault_memory_install(); // before anything of SQLite runs
     fault_vfs_install();
-#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, exchange_teardown)
+#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, fault_teardown)
     const struct CMUnitTest tests[] = {
         FOLDER_TEST(without_memory_nothing_is_exported),
         FOLDER_TEST(without_memory_nothing_is_imported),

@@ -13,14 +13,6 @@
 
 enum { TASKS = 40, LARGE = 4000 };
 
-static int merge_teardown(void **state)
-{
-    fault_vfs_reset();
-    (void)fault_memory_reset();
-    fault_reset();
-    return store_teardown(state);
-}
-
 /* An export of so many tasks in two queues, a large one and a running one among them, and a key. */
 static int lines_of(unsigned tasks)
 {
@@ -50,14 +42,6 @@ static int lines_of(unsigned tasks)
     return fd;
 }
 
-static bool retry(void *arg, const char *kind, struct store_interruption_policy *ret_policy)
-{
-    (void)arg;
-    (void)kind;
-    *ret_policy = (struct store_interruption_policy){.retry = true, .max_interruptions = 3};
-    return true;
-}
-
 static struct store_part *new_part(struct fixture *fixture, unsigned tasks)
 {
     struct store_part *part = NULL;
@@ -73,7 +57,8 @@ static struct store_part *new_part(struct fixture *fixture, unsigned tasks)
 
 static struct store_op new_import(struct store_part *part)
 {
-    return (struct store_op){.type = STORE_IMPORT, .import = {.part = part, .policy = retry}};
+    return (struct store_op){.type = STORE_IMPORT,
+                             .import = {.part = part, .policy = retry_thrice}};
 }
 
 static void expect_nothing_left(struct fixture *fixture)
@@ -431,8 +416,8 @@ int main(void)
 {
     fault_memory_install(); // before anything of SQLite runs
     fault_vfs_install();
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, merge_teardown)
-#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, merge_teardown)
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, fault_teardown)
+#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, fault_teardown)
     const struct CMUnitTest tests[] = {
         STORE_TEST(all_of_it_is_there_and_told),
         STORE_TEST(who_came_with_it_is_answered_in_order),
