@@ -3,61 +3,19 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folders.h"
 #include "runners/tree.h"
-
-static char root[PATH_MAX / 2];
-
-static int make_root(void **state)
-{
-    const char *temporary = getenv("TMPDIR");
-
-    (void)state;
-    (void)snprintf(root, sizeof(root), "%s/trees-XXXXXX", temporary != NULL ? temporary : "/tmp");
-    return mkdtemp(root) != NULL ? 0 : -1;
-}
-
-/* Fails when anything has stayed in the root. */
-static int remove_root(void **state)
-{
-    (void)state;
-    return rmdir(root);
-}
 
 /* A new directory in the root. */
 static void make(char path[PATH_MAX])
 {
     (void)snprintf(path, PATH_MAX, "%s/tree-XXXXXX", root);
     assert_non_null(mkdtemp(path));
-}
-
-/* A path below folder; static. */
-static const char *below(const char *folder, const char *name)
-{
-    static char path[PATH_MAX];
-
-    assert_true(snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path));
-    return path;
-}
-
-static void make_file(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    (void)close(fd);
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
 }
 
 static void files_folders_and_pipes_go(void **state)

@@ -1,57 +1,15 @@
 /* Work directories: empty for each attempt, kept only where nothing was made in them. */
 #include "unit.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault.h"
+#include "folders.h"
 #include "runners/workdir.h"
-
-static char root[PATH_MAX / 2];
-
-static int make_root(void **state)
-{
-    const char *temporary = getenv("TMPDIR");
-
-    (void)state;
-    (void)snprintf(root, sizeof(root), "%s/workdir-XXXXXX", temporary != NULL ? temporary : "/tmp");
-    return mkdtemp(root) != NULL ? 0 : -1;
-}
-
-/* Fails when anything has stayed in the root. */
-static int remove_root(void **state)
-{
-    (void)state;
-    return rmdir(root);
-}
-
-/* A path below folder; static. */
-static const char *below(const char *folder, const char *name)
-{
-    static char path[PATH_MAX];
-
-    assert_true(snprintf(path, sizeof(path), "%s/%s", folder, name) < (int)sizeof(path));
-    return path;
-}
-
-static void make_file(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    (void)close(fd);
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
-}
 
 static void each_is_its_own_empty_and_private(void **state)
 {
