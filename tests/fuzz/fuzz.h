@@ -41,4 +41,8 @@ const char *fuzz_path(unsigned slot, const char *name);
 /** Writes the file. */
 void fuzz_write(const char *path, const void *bytes, size_t length, unsigned mode);
 
+struct config;
+/** A configuration without a fault, of its text. builtins: see config_options. New. */
+struct config *fuzz_config(const char *text, const char *const *builtins);
+
 #endif

@@ -2,7 +2,6 @@
  * cursor that is taken is written as one that is taken as the same; the hash that an
  * Idempotency-Key stands for does not look at how the answer is to be given. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +20,9 @@ static const char configuration[] = "queue: { default: {}; mail: {}; };\n"
 static struct config *config_of_test(void)
 {
     static struct config *config;
-    struct config_fault *faults = NULL;
-    size_t count = 0;
 
-    if (config != NULL)
-        return config;
-    const char *path = fuzz_path(0, "runneld.conf");
-    fuzz_write(path, configuration, sizeof(configuration) - 1, 0600);
-    const struct config_options options = {.path = path, .builtins = runner_builtins()};
-    HOLDS(config_load(&options, &config, &faults, &count) == 0);
-    free(faults);
+    if (config == NULL)
+        config = fuzz_config(configuration, runner_builtins());
     return config;
 }
 

@@ -28,19 +28,9 @@ static const char configuration[] =
 static struct config *config_of_test(void)
 {
     static struct config *config;
-    struct config_fault *faults = NULL;
-    size_t count = 0;
 
-    if (config != NULL)
-        return config;
-    const char *path = fuzz_path(0, "runneld.conf");
-    fuzz_write(path, configuration, sizeof(configuration) - 1, 0600);
-    const struct config_options options = {.path = path, .builtins = runner_builtins()};
-    int r = config_load(&options, &config, &faults, &count);
-    for (size_t i = 0; i < count; i++)
-        (void)fprintf(stderr, "%s:%u: %s\n", faults[i].file, faults[i].line, faults[i].text);
-    free(faults);
-    HOLDS(r == 0);
+    if (config == NULL)
+        config = fuzz_config(configuration, runner_builtins());
     return config;
 }
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/config.h"
+
 void fuzz_fail(const char *file, int line, const char *what)
 {
     (void)fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, what);
@@ -87,4 +89,21 @@ void fuzz_write(const char *path, const void *bytes, size_t length, unsigned mod
     HOLDS(write(fd, bytes, length) == (ssize_t)length);
     HOLDS(fchmod(fd, mode) == 0);
     HOLDS(close(fd) == 0);
+}
+
+struct config *fuzz_config(const char *text, const char *const *builtins)
+{
+    const struct config_options options = {.path = fuzz_path(0, "runneld.conf"),
+                                           .builtins = builtins};
+    struct config *config = NULL;
+    struct config_fault *faults = NULL;
+    size_t count = 0;
+
+    fuzz_write(options.path, text, strlen(text), 0600);
+    int r = config_load(&options, &config, &faults, &count);
+    for (size_t i = 0; i < count; i++)
+        (void)fprintf(stderr, "%s:%u: %s\n", faults[i].file, faults[i].line, faults[i].text);
+    free(faults);
+    HOLDS(r == 0);
+    return config;
 }
