@@ -9,24 +9,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "copies.h"
 #include "stores.h"
-
-enum { ARGS_BYTES = 100000, ARRAY = 50 };
 
 static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
                              "kind: { echo: { builtin = 'echo' }; sleep: { builtin = 'sleep' };\n"
                              "        noop: { builtin = 'noop'; queue = 'stopped' }; };\n";
-
-/* So many times 5 MiB of waiting tasks. */
-static void fill(struct daemon *daemon, unsigned count)
-{
-    const char *body =
-        text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', ARGS_BYTES));
-
-    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
-    for (unsigned i = 0; i < count; i++)
-        (void)submit_many(daemon, ARRAY, body);
-}
 
 /* Writes the copy where a daemon of its own, which does not run yet, has its store. */
 static struct daemon *restored(const struct reply *reply)
@@ -85,7 +73,7 @@ static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
     struct daemon *daemon = daemon_started(config);
     struct load load = {.daemon = daemon};
     pthread_t thread;
-    fill(daemon, 4);
+    copies_fill(daemon, 4);
     uint64_t running = submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}");
     await_state(daemon, running, "running");
     assert_int_equal(pthread_create(&thread, NULL, submit_on, &load), 0);
@@ -113,7 +101,7 @@ static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
                                                   (unsigned long long)acknowledged)),
         acknowledged);
     daemon_start(copy);
-    assert_int_equal(number_at(queue(copy, "stopped"), "states.queued"), 4 * ARRAY);
+    assert_int_equal(number_at(queue(copy, "stopped"), "states.queued"), 4 * COPIES_ARRAY);
     await_state(copy, running, "running"); // as after a kill -9: it is run again
     expect_text(expect_end(copy, submit(copy, "{'kind':'echo','args':'on'}"), "succeeded", NULL),
                 "result", "on");
@@ -167,45 +155,16 @@ static void who_may_not_see_all_gets_none(void)
 
 /* ---- what ends it ---- */
 
-static struct wire *ask(struct daemon *daemon)
-{
-    struct wire *wire = wire_open(daemon->port);
-
-    wire_sendf(wire, "POST /v1/backup HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 0\r\n\r\n",
-               daemon->port);
-    return wire;
-}
-
 /* A daemon whose every write takes long, so that a copy takes many seconds. */
 static struct daemon *slow_daemon(void)
 {
-    struct run run =
-        run_program((const char *[]){"strace", "-qq", "-e", "inject=pwrite64:delay_enter=1", "-o",
-                                     "/dev/null", "true", NULL},
-                    NULL, 20000);
-    if (run.status != 0)
-        harness_skip("strace can't trace here");
-    struct daemon *daemon = daemon_started(config);
-    fill(daemon, 6);
-    daemon_stop(daemon);
-    const char *const words[] = {"strace", "-D",
-                                 "-f",     "-q",
-                                 "-o",     "/dev/null",
-                                 "-e",     "trace=pwrite64",
-                                 "-e",     "inject=pwrite64:delay_enter=4000",
-                                 NULL};
-    daemon->prefix = keep(memcpy(malloc(sizeof(words)), words, sizeof(words)));
-    // Leaks can't be looked for under strace.
-    daemon->environment = (const char *[]){"ASAN_OPTIONS=detect_leaks=0", NULL};
-    daemon_launch(daemon);
-    assert_true(daemon_await_ready(daemon));
-    return daemon;
+    return copies_slow_daemon(config, "pwrite64", 4000);
 }
 
 static void one_at_a_time_and_others_go_on(void)
 {
     struct daemon *daemon = slow_daemon();
-    struct wire *wire = ask(daemon);
+    struct wire *wire = copies_ask(daemon, "/v1/backup");
     assert_true(daemon_logs(daemon, "event=backup_begin", 20000));
 
     struct reply *reply = expect_problem(call(daemon, "POST", "/v1/backup", NULL), 503, "busy");
@@ -217,7 +176,7 @@ static void one_at_a_time_and_others_go_on(void)
     // A client that leaves ends it, and makes room for the next one.
     wire_reset(wire);
     eventually(daemon_log_count(daemon, "event=backup_ended") == 1, 10000);
-    wire = ask(daemon);
+    wire = copies_ask(daemon, "/v1/backup");
     eventually(daemon_log_count(daemon, "event=backup_begin") == 2, 10000);
     wire_close(wire);
     eventually(daemon_log_count(daemon, "event=backup_ended") == 2, 10000);
@@ -227,7 +186,7 @@ static void one_at_a_time_and_others_go_on(void)
 static void a_drain_ends_it(void)
 {
     struct daemon *daemon = slow_daemon();
-    struct wire *wire = ask(daemon);
+    struct wire *wire = copies_ask(daemon, "/v1/backup");
     assert_true(daemon_logs(daemon, "event=backup_begin", 20000));
 
     daemon_signal(daemon, SIGTERM);
@@ -272,8 +231,8 @@ static size_t read_slowly(struct wire *wire, int64_t takes_ms)
 static void who_does_not_read_is_cut_off_and_who_reads_slowly_is_not(void)
 {
     struct daemon *daemon = daemon_started(plain_text("answer_timeout = '2s';\n%s", config));
-    fill(daemon, 6);
-    struct wire *idle = ask(daemon);
+    copies_fill(daemon, 6);
+    struct wire *idle = copies_ask(daemon, "/v1/backup");
     int small = 64 << 10;
     assert_int_equal(setsockopt(wire_fd(idle), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
     assert_true(wire_readable(idle, 20000));
@@ -284,8 +243,8 @@ static void who_does_not_read_is_cut_off_and_who_reads_slowly_is_not(void)
     eventually(call(daemon, "POST", "/v1/backup", NULL)->status == 200, 20000);
 
     // Twice the time and more, but never without progress.
-    slowly = ask(daemon);
-    assert_true(read_slowly(slowly, 4000) >= (size_t)6 * ARRAY * ARGS_BYTES);
+    slowly = copies_ask(daemon, "/v1/backup");
+    assert_true(read_slowly(slowly, 4000) >= (size_t)6 * COPIES_ARRAY * COPIES_ARGS_BYTES);
     daemon_stop(daemon);
 }
 

@@ -3,10 +3,10 @@
  * one.
  */
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "copies.h"
 #include "stores.h"
 
 static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
@@ -31,16 +31,6 @@ static void expect_nothing_left(const struct daemon *daemon)
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
-}
-
-/* Waiting tasks, so many times 5 MiB. */
-static void fill(struct daemon *daemon, unsigned count)
-{
-    const char *body = text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', 100000));
-
-    expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
-    for (unsigned i = 0; i < count; i++)
-        (void)submit_many(daemon, 50, body);
 }
 
 static void an_export_is_what_the_daemon_writes_when_it_does_not_run(void)
@@ -78,20 +68,11 @@ static void an_empty_store_has_its_head_alone(void)
     daemon_stop(daemon);
 }
 
-static struct wire *ask(struct daemon *daemon)
-{
-    struct wire *wire = wire_open(daemon->port);
-
-    wire_sendf(wire, "POST /v1/export HTTP/1.1\r\nHost: localhost:%u\r\nContent-Length: 0\r\n\r\n",
-               daemon->port);
-    return wire;
-}
-
 static void who_does_not_read_holds_the_only_place_until_its_time_is_over(void)
 {
     struct daemon *daemon = daemon_started(plain_text("answer_timeout = '2s';\n%s", config));
-    fill(daemon, 6);
-    struct wire *idle = ask(daemon);
+    copies_fill(daemon, 6);
+    struct wire *idle = copies_ask(daemon, "/v1/export");
     int small = 64 << 10;
     assert_int_equal(setsockopt(wire_fd(idle), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
     assert_true(wire_readable(idle, 20000));
@@ -107,31 +88,14 @@ static void who_does_not_read_holds_the_only_place_until_its_time_is_over(void)
 /* A daemon whose every write takes long, so that an export takes many seconds. */
 static struct daemon *slow_daemon(void)
 {
-    struct run run =
-        run_program((const char *[]){"strace", "-qq", "-e", "inject=write:delay_enter=1", "-o",
-                                     "/dev/null", "true", NULL},
-                    NULL, 20000);
-    if (run.status != 0)
-        harness_skip("strace can't trace here");
-    struct daemon *daemon = daemon_started(config);
-    fill(daemon, 6);
-    daemon_stop(daemon);
     // The lines go out by write, the pages of a copy by pwrite64.
-    const char *const words[] = {
-        "strace",    "-D", "-f",          "-q", "-o",
-        "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_enter=20000",
-        NULL};
-    daemon->prefix = keep(memcpy(malloc(sizeof(words)), words, sizeof(words)));
-    daemon->environment = (const char *[]){"ASAN_OPTIONS=detect_leaks=0", NULL};
-    daemon_launch(daemon);
-    assert_true(daemon_await_ready(daemon));
-    return daemon;
+    return copies_slow_daemon(config, "write", 20000);
 }
 
 static void a_client_that_leaves_ends_it(void)
 {
     struct daemon *daemon = slow_daemon();
-    struct wire *wire = ask(daemon);
+    struct wire *wire = copies_ask(daemon, "/v1/export");
     assert_true(daemon_logs(daemon, "event=backup_copied", 20000));
 
     wire_reset(wire);
@@ -144,7 +108,7 @@ static void a_client_that_leaves_ends_it(void)
 static void a_stop_ends_it(void)
 {
     struct daemon *daemon = slow_daemon();
-    struct wire *wire = ask(daemon);
+    struct wire *wire = copies_ask(daemon, "/v1/export");
     assert_true(daemon_logs(daemon, "event=backup_copied", 20000));
 
     daemon_signal(daemon, SIGTERM);

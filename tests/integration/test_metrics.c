@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "scrape.h"
 
 static const char config[] =
     "drain_timeout = '20s';\n"
@@ -15,240 +16,14 @@ static const char config[] =
     "kind: { noop: { builtin = 'noop' }; sleep: { builtin = 'sleep' };\n"
     "        fail: { builtin = 'fail' }; print: { command = ['/bin/echo', 'x'] }; };\n";
 
-/* ---- the format ---- */
-
-enum { SERIES_MAX = 4096, FAMILIES_MAX = 256 };
-
-struct sample {
-    char *series; // name and labels
-    char *name;
-    char *labels; // "" or what stands between the braces, "le" taken out
-    char *le;     // NULL: none
-    double value;
-};
-
-struct family {
-    char *name, *type;
-};
-
-struct scrape {
-    char *body;
-    struct family families[FAMILIES_MAX];
-    size_t family_count;
-    struct sample samples[SERIES_MAX];
-    size_t sample_count;
-};
-
-static char *copy_of(const char *from, size_t length)
-{
-    return plain_text("%.*s", (int)length, from);
-}
-
-static bool ends_in(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
-static size_t name_length(const char *text)
-{
-    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
-}
-
-/* name="value",… up to the brace; `le` is set apart. Returns what stands behind the brace. */
-static const char *read_labels(const char *line, const char *at, struct sample *sample)
-{
-    for (;;) {
-        const char *begin = at;
-        size_t length = name_length(at);
-        if (length == 0 || strncmp(at + length, "=\"", 2) != 0)
-            fail_msg("no label at '%s' of: %s", at, line);
-        at += length + 2;
-        const char *value = at;
-        while (*at != '"' && *at != '\0') {
-            if (*at == '\\' && strchr("\\\"n", at[1]) == NULL)
-                fail_msg("an escape that there is not: %s", line);
-            at += *at == '\\' ? 2 : 1;
-        }
-        if (*at == '\0')
-            fail_msg("a value without an end: %s", line);
-        if (length == 2 && strncmp(begin, "le", 2) == 0)
-            sample->le = copy_of(value, (size_t)(at - value));
-        else
-            sample->labels = plain_text("%s%.*s,", sample->labels, (int)(at + 1 - begin), begin);
-        at++;
-        if (*at == '}')
-            return at + 1;
-        if (*at != ',')
-            fail_msg("no comma at '%s' of: %s", at, line);
-        at++;
-    }
-}
-
-/* The family that was begun last must be the sample's, and its type allow the name's end. */
-static void expect_of_family(const struct scrape *scrape, const struct sample *sample)
-{
-    if (scrape->family_count == 0)
-        fail_msg("no family was begun: %s", sample->series);
-    const struct family *family = &scrape->families[scrape->family_count - 1];
-    size_t length = strlen(family->name);
-
-    if (family->type == NULL)
-        fail_msg("no TYPE before: %s", sample->series);
-    if (strncmp(sample->name, family->name, length) != 0)
-        fail_msg("it stands under %s: %s", family->name, sample->series);
-    const char *end = sample->name + length;
-    if (strcmp(family->type, "histogram") == 0) {
-        bool is_bucket = strcmp(end, "_bucket") == 0;
-        if (!is_bucket && strcmp(end, "_sum") != 0 && strcmp(end, "_count") != 0)
-            fail_msg("no sample of a histogram: %s", sample->series);
-        if (is_bucket != (sample->le != NULL))
-            fail_msg("le belongs to buckets: %s", sample->series);
-    } else if (end[0] != '\0' || sample->le != NULL) {
-        fail_msg("it stands under %s: %s", family->name, sample->series);
-    }
-    if (strcmp(family->type, "gauge") != 0 && sample->value < 0)
-        fail_msg("it counts below 0: %s", sample->series);
-}
-
-static void read_sample(struct scrape *scrape, const char *line)
-{
-    assert_true(scrape->sample_count < SERIES_MAX);
-    struct sample *sample = &scrape->samples[scrape->sample_count];
-    size_t length = name_length(line);
-    const char *at = line + length;
-
-    *sample = (struct sample){.name = copy_of(line, length), .labels = plain_text("%s", "")};
-    if (*at == '{')
-        at = read_labels(line, at + 1, sample);
-    if (length == 0 || *at != ' ')
-        fail_msg("no sample: %s", line);
-    sample->series = copy_of(line, (size_t)(at - line));
-    char *end = NULL;
-    sample->value = strtod(at + 1, &end);
-    if (end == at + 1 || *end != '\0')
-        fail_msg("no number: %s", line);
-    for (size_t i = 0; i < scrape->sample_count; i++) {
-        if (strcmp(scrape->samples[i].series, sample->series) == 0)
-            fail_msg("it stands there twice: %s", sample->series);
-    }
-    expect_of_family(scrape, sample);
-    scrape->sample_count++;
-}
-
-static void read_help(struct scrape *scrape, const char *line)
-{
-    size_t length = name_length(line);
-
-    assert_true(scrape->family_count < FAMILIES_MAX);
-    if (length == 0 || line[length] != ' ' || line[length + 1] == '\0')
-        fail_msg("no help: %s", line);
-    char *name = copy_of(line, length);
-    if (strncmp(name, "runnel_", 7) != 0 && strncmp(name, "process_", 8) != 0)
-        fail_msg("a foreign name: %s", name);
-    for (size_t i = 0; i < scrape->family_count; i++) {
-        if (strcmp(scrape->families[i].name, name) == 0)
-            fail_msg("a family that stands there twice: %s", name);
-    }
-    scrape->families[scrape->family_count++] = (struct family){.name = name};
-}
-
-static void read_type(struct scrape *scrape, const char *line)
-{
-    size_t length = name_length(line);
-    struct family *family =
-        scrape->family_count == 0 ? NULL : &scrape->families[scrape->family_count - 1];
-
-    if (family == NULL || family->type != NULL || strlen(family->name) != length ||
-        strncmp(family->name, line, length) != 0 || line[length] != ' ')
-        fail_msg("a TYPE that does not follow its HELP: %s", line);
-    family->type = plain_text("%s", line + length + 1);
-    bool is_counter = strcmp(family->type, "counter") == 0;
-    if (!is_counter && strcmp(family->type, "gauge") != 0 && strcmp(family->type, "histogram") != 0)
-        fail_msg("a type that there is not: %s", line);
-    if (is_counter != ends_in(family->name, "_total"))
-        fail_msg("counters, and they alone, end in _total: %s", family->name);
-}
-
-static double value_of(const struct scrape *scrape, const char *series)
-{
-    for (size_t i = 0; i < scrape->sample_count; i++) {
-        if (strcmp(scrape->samples[i].series, series) == 0)
-            return scrape->samples[i].value;
-    }
-    fail_msg("there is no %s in:\n%s", series, scrape->body);
-    return 0;
-}
-
-static bool has(const struct scrape *scrape, const char *series)
-{
-    for (size_t i = 0; i < scrape->sample_count; i++) {
-        if (strcmp(scrape->samples[i].series, series) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The buckets of each histogram rise in bound and count, and the last one is its count. */
-static void expect_histograms(const struct scrape *scrape)
-{
-    for (size_t i = 0; i < scrape->sample_count; i++) {
-        const struct sample *sample = &scrape->samples[i];
-        const struct sample *before = i == 0 ? NULL : &scrape->samples[i - 1];
-
-        if (sample->le == NULL)
-            continue;
-        double bound = strtod(sample->le, NULL);
-        bool is_same = before != NULL && before->le != NULL &&
-                       strcmp(before->labels, sample->labels) == 0 &&
-                       strcmp(before->name, sample->name) == 0;
-        if (is_same && (strtod(before->le, NULL) >= bound || before->value > sample->value))
-            fail_msg("its buckets do not rise: %s", sample->series);
-        if (strcmp(sample->le, "+Inf") != 0)
-            continue;
-        const struct sample *sum = sample + 1, *count = sample + 2;
-        if (!is_same || i + 2 >= scrape->sample_count || !ends_in(sum->name, "_sum") ||
-            !ends_in(count->name, "_count") || strcmp(sum->labels, sample->labels) != 0 ||
-            strcmp(count->labels, sample->labels) != 0)
-            fail_msg("no sum or no count behind: %s", sample->series);
-        if (count->value != sample->value)
-            fail_msg("not as many as its last bucket has: %s", count->series);
-    }
-}
-
-/* Every line is looked at. */
-static struct scrape *read_scrape(const char *body)
-{
-    struct scrape *scrape = keep(calloc(1, sizeof(*scrape)));
-
-    scrape->body = plain_text("%s", body);
-    assert_true(ends_in(body, "\n"));
-    for (const char *at = body; *at != '\0';) {
-        size_t length = strcspn(at, "\n");
-        char *line = copy_of(at, length);
-        if (strncmp(line, "# HELP ", 7) == 0)
-            read_help(scrape, line + 7);
-        else if (strncmp(line, "# TYPE ", 7) == 0)
-            read_type(scrape, line + 7);
-        else
-            read_sample(scrape, line);
-        at += length + 1;
-    }
-    expect_histograms(scrape);
-    return scrape;
-}
-
 static struct scrape *scrape(struct daemon *daemon)
 {
     struct reply *reply = expect_status(get(daemon, "/metrics"), 200);
 
     assert_string_equal(reply_header(reply, "Content-Type"),
                         "text/plain; version=0.0.4; charset=utf-8");
-    return read_scrape(reply->body);
+    return scrape_read(reply->body);
 }
-
-/* ---- scenarios ---- */
 
 static void the_format_is_kept_from_the_first_scrape_on(void)
 {
@@ -261,15 +36,17 @@ static void the_format_is_kept_from_the_first_scrape_on(void)
     assert_true(first->family_count > 30);
     assert_int_equal(first->family_count, second->family_count);
     // What has not happened yet is 0, not absent: its first time is then an increase.
-    assert_true(value_of(first, "runnel_attempts_ended_total{kind=\"print\",outcome=\"failed\"}") ==
-                0);
-    assert_true(value_of(first, "runnel_task_wait_seconds_count{queue=\"blog\"}") == 0);
-    assert_true(value_of(first, "runnel_http_requests_total{method=\"POST\",route=\"/v1/tasks\","
-                                "code=\"5xx\"}") == 0);
-    assert_true(value_of(second, "runnel_attempts_ended_total{kind=\"print\",outcome="
-                                 "\"succeeded\"}") == 1);
+    assert_true(
+        scrape_value(first, "runnel_attempts_ended_total{kind=\"print\",outcome=\"failed\"}") == 0);
+    assert_true(scrape_value(first, "runnel_task_wait_seconds_count{queue=\"blog\"}") == 0);
+    assert_true(scrape_value(first,
+                             "runnel_http_requests_total{method=\"POST\",route=\"/v1/tasks\","
+                             "code=\"5xx\"}") == 0);
+    assert_true(scrape_value(second, "runnel_attempts_ended_total{kind=\"print\",outcome="
+                                     "\"succeeded\"}") == 1);
     const char *version = text_at(expect_status(get(daemon, "/v1/info"), 200)->json, "version");
-    assert_true(value_of(second, plain_text("runnel_build_info{version=\"%s\"}", version)) == 1);
+    assert_true(scrape_value(second, plain_text("runnel_build_info{version=\"%s\"}", version)) ==
+                1);
 }
 
 static void what_was_done_is_counted(void)
@@ -292,10 +69,10 @@ static void what_was_done_is_counted(void)
 
     struct scrape *now = scrape(daemon);
 
-    assert_true(value_of(now, "runnel_tasks_accepted_total") == 6);
-    assert_true(value_of(now, "runnel_attempts_started_total{kind=\"noop\"}") == 3);
-    assert_true(value_of(now, "runnel_attempts_started_total{kind=\"fail\"}") == 3);
-    assert_true(value_of(now, "runnel_attempts_started_total{kind=\"print\"}") == 0);
+    assert_true(scrape_value(now, "runnel_tasks_accepted_total") == 6);
+    assert_true(scrape_value(now, "runnel_attempts_started_total{kind=\"noop\"}") == 3);
+    assert_true(scrape_value(now, "runnel_attempts_started_total{kind=\"fail\"}") == 3);
+    assert_true(scrape_value(now, "runnel_attempts_started_total{kind=\"print\"}") == 0);
     static const struct {
         const char *kind, *outcome;
         double count;
@@ -303,17 +80,18 @@ static void what_was_done_is_counted(void)
                 {"fail", "succeeded", 0},   {"sleep", "succeeded", 1}, {"sleep", "cancelled", 1},
                 {"sleep", "interrupted", 0}};
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        assert_true(value_of(now, plain_text("runnel_attempts_ended_total{kind=\"%s\",outcome="
-                                             "\"%s\"}",
-                                             ends[i].kind, ends[i].outcome)) == ends[i].count);
-    assert_true(value_of(now, "runnel_task_wait_seconds_count{queue=\"default\"}") == 8);
-    assert_true(value_of(now, "runnel_task_run_seconds_count{kind=\"sleep\"}") == 2);
-    assert_true(value_of(now, "runnel_task_run_seconds_bucket{kind=\"sleep\",le=\"0.5\"}") <= 1);
-    assert_true(value_of(now, "runnel_task_run_seconds_sum{kind=\"sleep\"}") >= 0.7);
-    assert_true(value_of(now, "runnel_store_commit_seconds_count") >= 6);
-    assert_true(value_of(now, "runnel_store_operations_total") >= 12);
-    assert_true(value_of(now, "runnel_tasks{queue=\"default\",state=\"succeeded\"}") == 4);
-    assert_true(value_of(now, "runnel_tasks{queue=\"default\",state=\"failed\"}") == 1);
+        assert_true(scrape_value(now, plain_text("runnel_attempts_ended_total{kind=\"%s\",outcome="
+                                                 "\"%s\"}",
+                                                 ends[i].kind, ends[i].outcome)) == ends[i].count);
+    assert_true(scrape_value(now, "runnel_task_wait_seconds_count{queue=\"default\"}") == 8);
+    assert_true(scrape_value(now, "runnel_task_run_seconds_count{kind=\"sleep\"}") == 2);
+    assert_true(scrape_value(now, "runnel_task_run_seconds_bucket{kind=\"sleep\",le=\"0.5\"}") <=
+                1);
+    assert_true(scrape_value(now, "runnel_task_run_seconds_sum{kind=\"sleep\"}") >= 0.7);
+    assert_true(scrape_value(now, "runnel_store_commit_seconds_count") >= 6);
+    assert_true(scrape_value(now, "runnel_store_operations_total") >= 12);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"default\",state=\"succeeded\"}") == 4);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"default\",state=\"failed\"}") == 1);
     // /v1/stats adds up the same counts.
     json_t *stats = expect_status(get(daemon, "/v1/stats"), 200)->json;
     expect_number(stats, "since_start.started", 8);
@@ -331,26 +109,26 @@ static void queues_are_told_as_they_are(void)
     (void)submit(daemon, "{'kind':'noop','queue':'stopped','priority':-5,'delay':'1h'}");
     await_state(daemon, submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}"), "running");
 
-    eventually(value_of(scrape(daemon), "runnel_queue_oldest_waiting_seconds{queue=\"stopped\"}") >=
-                   0.05,
+    eventually(scrape_value(scrape(daemon),
+                            "runnel_queue_oldest_waiting_seconds{queue=\"stopped\"}") >= 0.05,
                10000);
     struct scrape *now = scrape(daemon);
 
-    assert_true(value_of(now, "runnel_queue_oldest_waiting_seconds{queue=\"stopped\"}") <=
+    assert_true(scrape_value(now, "runnel_queue_oldest_waiting_seconds{queue=\"stopped\"}") <=
                 (double)(wall_ms() - since) / 1000);
     // What runs does not wait.
-    assert_true(value_of(now, "runnel_queue_oldest_waiting_seconds{queue=\"default\"}") == 0);
-    assert_true(value_of(now, "runnel_queue_paused{queue=\"stopped\"}") == 1);
-    assert_true(value_of(now, "runnel_queue_paused{queue=\"default\"}") == 0);
-    assert_true(value_of(now, "runnel_queue_workers{queue=\"default\"}") == 7);
-    assert_true(value_of(now, "runnel_queue_running_workers{queue=\"default\"}") == 1);
-    assert_true(value_of(now, "runnel_queue_rate_per_second{queue=\"blog\"}") == 1.5);
-    assert_false(has(now, "runnel_queue_rate_per_second{queue=\"default\"}"));
-    assert_true(value_of(now, "runnel_tasks{queue=\"stopped\",state=\"queued\"}") == 5);
-    assert_true(value_of(now, "runnel_tasks{queue=\"stopped\",state=\"scheduled\"}") == 1);
-    assert_true(value_of(now, "runnel_tasks{queue=\"default\",state=\"running\"}") == 1);
-    assert_true(value_of(now, "runnel_tasks{queue=\"default\",state=\"queued\"}") == 0);
-    assert_true(value_of(now, "runnel_backlog_tasks") == 7);
+    assert_true(scrape_value(now, "runnel_queue_oldest_waiting_seconds{queue=\"default\"}") == 0);
+    assert_true(scrape_value(now, "runnel_queue_paused{queue=\"stopped\"}") == 1);
+    assert_true(scrape_value(now, "runnel_queue_paused{queue=\"default\"}") == 0);
+    assert_true(scrape_value(now, "runnel_queue_workers{queue=\"default\"}") == 7);
+    assert_true(scrape_value(now, "runnel_queue_running_workers{queue=\"default\"}") == 1);
+    assert_true(scrape_value(now, "runnel_queue_rate_per_second{queue=\"blog\"}") == 1.5);
+    assert_false(scrape_has(now, "runnel_queue_rate_per_second{queue=\"default\"}"));
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"stopped\",state=\"queued\"}") == 5);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"stopped\",state=\"scheduled\"}") == 1);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"default\",state=\"running\"}") == 1);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"default\",state=\"queued\"}") == 0);
+    assert_true(scrape_value(now, "runnel_backlog_tasks") == 7);
 
     // A queue that the configuration does not have any more keeps its tasks, and is told.
     daemon_kill(daemon);
@@ -359,10 +137,10 @@ static void queues_are_told_as_they_are(void)
                              "};\n");
     daemon_start(daemon);
     now = scrape(daemon);
-    assert_true(value_of(now, "runnel_queue_configured{queue=\"stopped\"}") == 0);
-    assert_true(value_of(now, "runnel_queue_configured{queue=\"default\"}") == 1);
-    assert_true(value_of(now, "runnel_tasks{queue=\"stopped\",state=\"queued\"}") == 5);
-    assert_true(value_of(now, "runnel_tasks_accepted_total") == 7);
+    assert_true(scrape_value(now, "runnel_queue_configured{queue=\"stopped\"}") == 0);
+    assert_true(scrape_value(now, "runnel_queue_configured{queue=\"default\"}") == 1);
+    assert_true(scrape_value(now, "runnel_tasks{queue=\"stopped\",state=\"queued\"}") == 5);
+    assert_true(scrape_value(now, "runnel_tasks_accepted_total") == 7);
 }
 
 static void store_and_process_are_told(void)
@@ -372,21 +150,21 @@ static void store_and_process_are_told(void)
 
     struct scrape *now = scrape(daemon);
 
-    assert_true(value_of(now, "runnel_store_database_bytes") > 0);
-    assert_true(value_of(now, "runnel_store_wal_bytes") > 0);
-    assert_true(value_of(now, "runnel_store_free_disk_bytes") > 0);
-    assert_true(value_of(now, "runnel_store_ballast_bytes") == 4 << 20);
-    assert_true(value_of(now, "runnel_store_full") == 0);
-    double resident = value_of(now, "process_resident_memory_bytes") / 1024;
+    assert_true(scrape_value(now, "runnel_store_database_bytes") > 0);
+    assert_true(scrape_value(now, "runnel_store_wal_bytes") > 0);
+    assert_true(scrape_value(now, "runnel_store_free_disk_bytes") > 0);
+    assert_true(scrape_value(now, "runnel_store_ballast_bytes") == 4 << 20);
+    assert_true(scrape_value(now, "runnel_store_full") == 0);
+    double resident = scrape_value(now, "process_resident_memory_bytes") / 1024;
     double wanted = (double)daemon_memory_kib(daemon, "VmRSS:");
     assert_true(resident > wanted / 2 && resident < wanted * 2);
-    assert_true(value_of(now, "process_open_fds") > 5);
-    assert_true(value_of(now, "process_open_fds") < value_of(now, "process_max_fds"));
-    assert_true(value_of(now, "process_cpu_seconds_total") > 0);
-    double age = (double)wall_ms() / 1000 - value_of(now, "process_start_time_seconds");
+    assert_true(scrape_value(now, "process_open_fds") > 5);
+    assert_true(scrape_value(now, "process_open_fds") < scrape_value(now, "process_max_fds"));
+    assert_true(scrape_value(now, "process_cpu_seconds_total") > 0);
+    double age = (double)wall_ms() / 1000 - scrape_value(now, "process_start_time_seconds");
     assert_true(age >= 0 && age < 120 * slow());
-    assert_true(value_of(now, "runnel_http_connections") == 1);
-    assert_true(value_of(now, "runnel_http_max_connections") == 256);
+    assert_true(scrape_value(now, "runnel_http_connections") == 1);
+    assert_true(scrape_value(now, "runnel_http_max_connections") == 256);
 }
 
 static double answered(const struct scrape *scrape, const char *method, const char *route,
@@ -396,7 +174,7 @@ static double answered(const struct scrape *scrape, const char *method, const ch
                                     "\"%s\"}",
                                     method, route, code);
 
-    return has(scrape, series) ? value_of(scrape, series) : -1;
+    return scrape_has(scrape, series) ? scrape_value(scrape, series) : -1;
 }
 
 static void requests_are_counted_by_their_route(void)
@@ -467,7 +245,7 @@ static void counters_never_fall_while_tasks_run(void)
     for (bool done = false; !done;) {
         struct scrape *now = scrape(daemon);
         for (size_t i = 0; i < COUNTERS; i++) {
-            double value = value_of(now, counters[i]);
+            double value = scrape_value(now, counters[i]);
             if (value < last[i])
                 fail_msg("%s fell from %f to %f", counters[i], last[i], value);
             last[i] = value;
@@ -482,10 +260,10 @@ static void a_drain_is_told(void)
     struct daemon *daemon = daemon_started(config);
     uint64_t id = submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}");
     await_state(daemon, id, "running");
-    assert_true(value_of(scrape(daemon), "runnel_draining") == 0);
+    assert_true(scrape_value(scrape(daemon), "runnel_draining") == 0);
 
     daemon_signal(daemon, SIGTERM);
-    eventually(value_of(scrape(daemon), "runnel_draining") == 1, 10000);
+    eventually(scrape_value(scrape(daemon), "runnel_draining") == 1, 10000);
 
     daemon_signal(daemon, SIGTERM);
     assert_int_equal(daemon_await_end(daemon, 20000), 0);
@@ -509,10 +287,10 @@ static unsigned expect_names(const struct scrape *scrape, const char *content, c
     unsigned count = 0;
 
     for (const char *at = strstr(content, prefix); at != NULL; at = strstr(at + 1, prefix)) {
-        char *name = copy_of(at, name_length(at));
+        char *name = plain_text("%.*s", (int)scrape_name_length(at), at);
         bool is_there = false;
 
-        if (at > content && name_length(at - 1) > 0)
+        if (at > content && scrape_name_length(at - 1) > 0)
             continue; // in the middle of another word
         for (size_t i = 0; i < scrape->sample_count && !is_there; i++)
             is_there = strcmp(scrape->samples[i].name, name) == 0;
