@@ -8,13 +8,22 @@
 
 enum { LINE_BYTES = 60 };
 
+/* Names and values stay whole where a line is broken. */
+static bool is_name_or_value(const char *word)
+{
+    return strcspn(word, "_\"") < strcspn(word, " ");
+}
+
 void mdoc_print(const char *text, bool wraps)
 {
     unsigned column = 0;
+    bool is_first = true; // of a word
 
-    for (; *text != '\0'; text++, column++) {
+    for (; *text != '\0'; is_first = *text == ' ', text++, column++) {
         if (column == 0 && (*text == '.' || *text == '\''))
             fputs("\\&", stdout);
+        else if (is_first && is_name_or_value(text))
+            fputs("\\%", stdout);
         if (*text == '\\') {
             fputs("\\e", stdout);
         } else if (*text == '"') {
