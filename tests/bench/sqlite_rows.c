@@ -11,31 +11,9 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "sql.h"
 
 enum { BODY_BYTES_MAX = 4096 };
-
-static sqlite3 *db;
-
-static void execute(const char *sql)
-{
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        DIE("%s: %s", sql, sqlite3_errmsg(db));
-}
-
-static sqlite3_stmt *prepare(const char *sql)
-{
-    sqlite3_stmt *statement;
-    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK)
-        DIE("%s: %s", sql, sqlite3_errmsg(db));
-    return statement;
-}
-
-static void step(sqlite3_stmt *statement)
-{
-    if (sqlite3_step(statement) != SQLITE_DONE)
-        DIE("%s", sqlite3_errmsg(db));
-    sqlite3_reset(statement);
-}
 
 static void open_database(const char *folder)
 {

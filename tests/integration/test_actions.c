@@ -144,11 +144,9 @@ static void a_purge_cancels_what_waits_in_the_queue_and_nothing_else(void)
     expect_text(task(daemon, running), "state", "running");
 }
 
-static void it_goes_on_when_the_client_leaves(void)
+/* A retry of all that is parked, which has begun. */
+static struct wire *retry_parked(struct daemon *daemon)
 {
-    enum { TASKS = 10000 };
-    struct daemon *daemon = started();
-    put_cancelled(daemon, TASKS);
     const char *body = text("{'action':'retry','filter':{'queue':'parked'}}");
     struct wire *wire = wire_open(daemon->port);
 
@@ -157,6 +155,16 @@ static void it_goes_on_when_the_client_leaves(void)
                "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                daemon->port, strlen(body), body);
     eventually(count_in(daemon, "parked", "queued") > 0, 10000);
+    return wire;
+}
+
+static void it_goes_on_when_the_client_leaves(void)
+{
+    enum { TASKS = 10000 };
+    struct daemon *daemon = started();
+    put_cancelled(daemon, TASKS);
+    struct wire *wire = retry_parked(daemon);
+
     wire_reset(wire);
 
     eventually(count_in(daemon, "parked", "queued") == TASKS, 30000);
@@ -168,14 +176,8 @@ static void a_drain_ends_it_and_tells_how_far_it_came(void)
     enum { TASKS = 30000 };
     struct daemon *daemon = started();
     put_cancelled(daemon, TASKS);
-    const char *body = text("{'action':'retry','filter':{'queue':'parked'}}");
-    struct wire *wire = wire_open(daemon->port);
+    struct wire *wire = retry_parked(daemon);
 
-    wire_sendf(wire,
-               "POST /v1/tasks/actions HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
-               "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-               daemon->port, strlen(body), body);
-    eventually(count_in(daemon, "parked", "queued") > 0, 10000);
     daemon_signal(daemon, SIGTERM);
     struct reply *reply = wire_reply(wire, 20000);
     assert_int_equal(daemon_await_end(daemon, 20000), 0);
@@ -189,7 +191,7 @@ static void a_drain_ends_it_and_tells_how_far_it_came(void)
     daemon_start(daemon);
     assert_int_equal(count_in(daemon, "parked", "queued"), changed);
     assert_int_equal(count_in(daemon, "parked", "cancelled"), TASKS - changed);
-    json_t *rest = act(daemon, body);
+    json_t *rest = act(daemon, text("{'action':'retry','filter':{'queue':'parked'}}"));
     expect_number(rest, "changed", TASKS - changed);
     expect_number(rest, "matched", TASKS);
 }

@@ -271,3 +271,12 @@ void expect_problem(struct reply reply, int status, const char *code, const char
     free(type);
     reply_fini(&reply);
 }
+
+json_int_t rig_memory(struct rig *rig)
+{
+    struct reply reply = request(rig, "GET", "/v1/stats", NULL, NULL);
+    json_int_t bytes =
+        json_integer_value(json_object_get(json_object_get(reply.json, "http"), "memory_bytes"));
+    reply_fini(&reply);
+    return bytes;
+}

@@ -65,4 +65,7 @@ json_int_t json_int_at(const struct reply *reply, const char *key);
  * errors; NULL: not looked at. */
 void expect_problem(struct reply reply, int status, const char *code, const char *pointer);
 
+/** Bytes that requests take at the moment, by /v1/stats. */
+json_int_t rig_memory(struct rig *rig);
+
 #endif

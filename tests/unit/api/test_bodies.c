@@ -66,15 +66,6 @@ static void a_body_too_large_is_refused_while_it_is_read(void **state)
     free(body);
 }
 
-static json_int_t memory_in_use(struct rig *rig)
-{
-    struct reply reply = request(rig, "GET", "/v1/stats", NULL, NULL);
-    json_int_t bytes =
-        json_integer_value(json_object_get(json_object_get(reply.json, "http"), "memory_bytes"));
-    reply_fini(&reply);
-    return bytes;
-}
-
 static void requests_together_take_bounded_memory(void **state)
 {
     struct rig *rig = *state;
@@ -90,7 +81,7 @@ static void requests_together_take_bounded_memory(void **state)
         client_send(fds[i], body, (4 << 20) - 1); // all but the last byte
     }
     // When both are in memory one that needs as much again is refused.
-    while (memory_in_use(rig) < 8 << 20)
+    while (rig_memory(rig) < 8 << 20)
         continue;
     fds[2] = announce(rig, "POST /v1/tasks", 4 << 20);
     client_send(fds[2], body, 4 << 20);

@@ -76,10 +76,7 @@ static void without_memory_it_is_refused_and_holds_nothing(void **state)
         }
     }
     expect_no_room(rig);
-    struct reply last = request(rig, "GET", "/v1/stats", NULL, NULL);
-    assert_int_equal(
-        json_integer_value(json_object_get(json_object_get(last.json, "http"), "memory_bytes")), 0);
-    reply_fini(&last);
+    assert_int_equal(rig_memory(rig), 0);
 }
 
 int main(void)

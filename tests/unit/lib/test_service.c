@@ -12,6 +12,7 @@
 #include <runnel/group.h>
 
 #include "fault.h"
+#include "service_new.h"
 #include "service_workers.h"
 
 // ---- Own channel
@@ -363,19 +364,7 @@ static void new_survives_every_failed_allocation(void **state)
         if (with_next != 0)
             options.next_fn = take_from_source;
         options.arg = &source;
-        for (int nth = 1;; nth++) {
-            rn_service *service = NULL;
-            fault_fail_malloc(nth);
-            int r = rn_service_new(NULL, &options, &service);
-            if (!fault_reached()) {
-                assert_int_equal(r, 0);
-                assert_true(nth > 3);
-                rn_service_free(service);
-                break;
-            }
-            assert_int_equal(r, -ENOMEM);
-            assert_null(service);
-        }
+        assert_new_is_all_or_nothing(&options, 3);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <runnel/group.h>
 
 #include "fault.h"
+#include "service_new.h"
 #include "service_tasks.h"
 #include "unit.h"
 
@@ -337,19 +338,7 @@ static void new_with_results_survives_every_failed_allocation(void **state)
         struct rn_service_options options = with_monitor;
         if (with_next != 0)
             options.next_fn = next_in_turn;
-        for (int nth = 1;; nth++) {
-            rn_service *service = NULL;
-            fault_fail_malloc(nth);
-            int r = rn_service_new(NULL, &options, &service);
-            if (!fault_reached()) {
-                assert_int_equal(r, 0);
-                assert_true(nth > 5);
-                rn_service_free(service);
-                break;
-            }
-            assert_int_equal(r, -ENOMEM);
-            assert_null(service);
-        }
+        assert_new_is_all_or_nothing(&options, 5);
     }
 }
 
