@@ -259,22 +259,22 @@ static mode_t mode_of(int flags, va_list arguments)
     return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
 }
 
-RECORDED int open(const char *path, int flags, ...)
+RECORDED int open(const char *file, int oflag, ...)
 {
     va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
+    va_start(arguments, oflag);
+    mode_t mode = mode_of(oflag, arguments);
     va_end(arguments);
-    return opened(path, flags, mode);
+    return opened(file, oflag, mode);
 }
 
-RECORDED int open64(const char *path, int flags, ...)
+RECORDED int open64(const char *file, int oflag, ...)
 {
     va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
+    va_start(arguments, oflag);
+    mode_t mode = mode_of(oflag, arguments);
     va_end(arguments);
-    return opened(path, flags, mode);
+    return opened(file, oflag, mode);
 }
 
 RECORDED int close(int fd)
@@ -287,57 +287,57 @@ RECORDED int close(int fd)
     return r;
 }
 
-RECORDED ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
+RECORDED ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
 {
     pthread_mutex_lock(&disk.mu);
-    ssize_t n = syscall(SYS_pwrite64, fd, data, bytes, offset);
+    ssize_t written = syscall(SYS_pwrite64, fd, buf, n, offset);
     int file = file_of(fd);
-    if (n > 0 && file >= 0)
-        note_write((unsigned)file, data, (size_t)n, (size_t)offset);
+    if (written > 0 && file >= 0)
+        note_write((unsigned)file, buf, (size_t)written, (size_t)offset);
     pthread_mutex_unlock(&disk.mu);
-    return n;
+    return written;
 }
 
-RECORDED ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
+RECORDED ssize_t pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-    return pwrite64(fd, data, bytes, offset);
+    return pwrite64(fd, buf, n, offset);
 }
 
-RECORDED ssize_t write(int fd, const void *data, size_t bytes)
+RECORDED ssize_t write(int fd, const void *buf, size_t n)
 {
     pthread_mutex_lock(&disk.mu);
     int file = file_of(fd);
     off_t offset = file >= 0 ? lseek(fd, 0, SEEK_CUR) : 0;
-    ssize_t n = syscall(SYS_write, fd, data, bytes);
-    if (n > 0 && file >= 0)
-        note_write((unsigned)file, data, (size_t)n, (size_t)offset);
+    ssize_t written = syscall(SYS_write, fd, buf, n);
+    if (written > 0 && file >= 0)
+        note_write((unsigned)file, buf, (size_t)written, (size_t)offset);
     pthread_mutex_unlock(&disk.mu);
-    return n;
+    return written;
 }
 
-RECORDED int ftruncate64(int fd, off64_t size)
+RECORDED int ftruncate64(int fd, off64_t length)
 {
     pthread_mutex_lock(&disk.mu);
-    int r = (int)syscall(SYS_ftruncate, fd, size);
+    int r = (int)syscall(SYS_ftruncate, fd, length);
     int file = file_of(fd);
     if (r == 0 && file >= 0)
-        note(RESIZED, (unsigned)file)->offset = (size_t)size;
+        note(RESIZED, (unsigned)file)->offset = (size_t)length;
     pthread_mutex_unlock(&disk.mu);
     return r;
 }
 
-RECORDED int ftruncate(int fd, off_t size)
+RECORDED int ftruncate(int fd, off_t length)
 {
-    return ftruncate64(fd, size);
+    return ftruncate64(fd, length);
 }
 
 /* The store reserves blocks of a file that is as long as they are, or empty. */
-RECORDED int posix_fallocate(int fd, off_t offset, off_t bytes)
+RECORDED int posix_fallocate(int fd, off_t offset, off_t len)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return errno;
-    if (status.st_size < offset + bytes && ftruncate(fd, offset + bytes) < 0)
+    if (status.st_size < offset + len && ftruncate(fd, offset + len) < 0)
         return errno;
     return 0;
 }
@@ -361,29 +361,29 @@ RECORDED int fsync(int fd)
     return synced(fd);
 }
 
-RECORDED int fdatasync(int fd)
+RECORDED int fdatasync(int fildes)
 {
-    return synced(fd);
+    return synced(fildes);
 }
 
-RECORDED int unlink(const char *path)
+RECORDED int unlink(const char *name)
 {
     pthread_mutex_lock(&disk.mu);
-    int r = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
-    const char *name = name_in_folder(path);
-    size_t i = name == NULL ? SIZE_MAX : disk_find_name(&disk.names, name);
+    int r = (int)syscall(SYS_unlinkat, AT_FDCWD, name, 0);
+    const char *short_name = name_in_folder(name);
+    size_t i = short_name == NULL ? SIZE_MAX : disk_find_name(&disk.names, short_name);
     if (r == 0 && i < disk.names.count)
-        note_names(UNNAMED, disk.names.each[i].file, name, "");
+        note_names(UNNAMED, disk.names.each[i].file, short_name, "");
     pthread_mutex_unlock(&disk.mu);
     return r;
 }
 
-RECORDED int rename(const char *from, const char *to)
+RECORDED int rename(const char *old, const char *new)
 {
     pthread_mutex_lock(&disk.mu);
-    int r = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
-    const char *name = name_in_folder(from);
-    const char *new_name = name_in_folder(to);
+    int r = (int)syscall(SYS_renameat2, AT_FDCWD, old, AT_FDCWD, new, 0);
+    const char *name = name_in_folder(old);
+    const char *new_name = name_in_folder(new);
     size_t i = name == NULL ? SIZE_MAX : disk_find_name(&disk.names, name);
     if (r == 0 && new_name != NULL && i < disk.names.count)
         note_names(MOVED, disk.names.each[i].file, name, new_name);

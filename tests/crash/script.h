@@ -26,7 +26,7 @@ struct script {
 };
 
 /** Opens the store (the first step), and does so many more steps. It is left open. */
-void script_run(struct script *script, size_t steps);
+void script_run(struct script *script, size_t count);
 
 /** Opens the store, with tasks that others follow; nothing runs yet. */
 int script_open(struct fixture *fixture, struct error *error);

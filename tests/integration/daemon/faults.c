@@ -66,37 +66,37 @@ __attribute__((constructor)) static void map_faults(void)
 
 /* ---- memory ---- */
 
-IN_FRONT void *malloc(size_t bytes)
+IN_FRONT void *malloc(size_t size)
 {
     NEXT(malloc);
-    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(bytes);
+    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(size);
 }
 
-IN_FRONT void *calloc(size_t count, size_t bytes)
+IN_FRONT void *calloc(size_t nmemb, size_t size)
 {
     NEXT(calloc);
-    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(count, bytes);
+    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(nmemb, size);
 }
 
-IN_FRONT void *realloc(void *memory, size_t bytes)
+IN_FRONT void *realloc(void *ptr, size_t size)
 {
     NEXT(realloc);
-    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(memory, bytes);
+    return strikes(FAULTS_MEMORY, ENOMEM) ? NULL : next(ptr, size);
 }
 
 /* ---- what the system has only so many of ---- */
 
-IN_FRONT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                            void *(*start)(void *arg), void *arg)
+IN_FRONT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                            void *(*start_routine)(void *arg), void *arg)
 {
     NEXT(pthread_create);
-    return strikes(FAULTS_SYSTEM, EAGAIN) ? EAGAIN : next(thread, attributes, start, arg);
+    return strikes(FAULTS_SYSTEM, EAGAIN) ? EAGAIN : next(thread, attr, start_routine, arg);
 }
 
-IN_FRONT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict length, int flags)
+IN_FRONT int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *restrict addr_len, int flags)
 {
     NEXT(accept4);
-    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(fd, address, length, flags);
+    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(fd, addr, addr_len, flags);
 }
 
 IN_FRONT int eventfd(unsigned count, int flags)
@@ -105,28 +105,26 @@ IN_FRONT int eventfd(unsigned count, int flags)
     return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(count, flags);
 }
 
-IN_FRONT int pipe2(int fds[2], int flags)
+IN_FRONT int pipe2(int pipedes[2], int flags)
 {
     NEXT(pipe2);
-    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(fds, flags);
+    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(pipedes, flags);
 }
 
-IN_FRONT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+IN_FRONT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     NEXT(epoll_ctl);
-    return operation == EPOLL_CTL_ADD && strikes(FAULTS_SYSTEM, ENOSPC)
-               ? -1
-               : next(epoll, operation, fd, event);
+    return op == EPOLL_CTL_ADD && strikes(FAULTS_SYSTEM, ENOSPC) ? -1 : next(epfd, op, fd, event);
 }
 
-IN_FRONT int open(const char *path, int flags, ...)
+IN_FRONT int open(const char *file, int oflag, ...)
 {
     NEXT(open);
     va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+    va_start(arguments, oflag);
+    mode_t mode = (oflag & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(path, flags, mode);
+    return strikes(FAULTS_SYSTEM, EMFILE) ? -1 : next(file, oflag, mode);
 }
 
 #endif
