@@ -53,14 +53,16 @@ static int look_at_size(struct import *import)
     return 0;
 }
 
-/* The head comes first, and once. */
+/* The head comes first, and once; and it says how many of each follow. */
 static int note_line(struct import *import, enum exchange_line line)
 {
     const char *fault = NULL;
 
+    import->found[line]++;
     if ((import->lines.number == 1) != (line == EXCHANGE_HEAD))
         fault = line == EXCHANGE_HEAD ? "a second head" : "an export begins with its head";
-    import->found[line]++;
+    else if (line != EXCHANGE_HEAD && import->found[line] > import->wanted[line])
+        fault = "the head names fewer of its sort";
     if (fault == NULL && line == EXCHANGE_HEAD) {
         import->wanted[EXCHANGE_QUEUE] = (uint64_t)import->into.values[3].number;
         import->wanted[EXCHANGE_TASK] = (uint64_t)import->into.values[4].number;
@@ -71,6 +73,27 @@ static int note_line(struct import *import, enum exchange_line line)
         return 0;
     (void)snprintf(import->into.fault, sizeof(import->into.fault), "%s", fault);
     return broken_line(import, -EBADMSG);
+}
+
+/* All that the head announces has come; where it ends too early is behind its last line. */
+static int look_at_end(struct import *import)
+{
+    if (import->found[EXCHANGE_HEAD] == 0) {
+        import->bad_line = 1;
+        return error_set(import->reterr, -EBADMSG, "line 1: there is none; nothing was imported");
+    }
+    for (unsigned i = EXCHANGE_QUEUE; i < EXCHANGE_LINE_COUNT; i++) {
+        if (import->found[i] == import->wanted[i])
+            continue;
+        import->bad_line = import->lines.number;
+        return error_set(import->reterr, -EBADMSG,
+                         "line %" PRIu64 ": it is the last one, and %" PRIu64 " of the %" PRIu64
+                         " %ss that the head names are there: the export is not whole; nothing "
+                         "was imported",
+                         import->bad_line, import->found[i], import->wanted[i],
+                         exchange_tables[i].what);
+    }
+    return 0;
 }
 
 static int take_lines(struct import *import)
@@ -92,19 +115,7 @@ static int take_lines(struct import *import)
         return broken_line(import, r);
     if (r < 0)
         return error_set(import->reterr, r, "cannot read the export: %s", strerror(-r));
-    for (unsigned i = EXCHANGE_QUEUE; i < EXCHANGE_LINE_COUNT; i++) {
-        if (import->found[i] == import->wanted[i])
-            continue;
-        import->bad_line = 1;
-        return error_set(import->reterr, -EBADMSG,
-                         "line 1: of %" PRIu64 " %ss %" PRIu64
-                         " are there: the export is not whole; nothing was imported",
-                         import->wanted[i], exchange_tables[i].what, import->found[i]);
-    }
-    import->bad_line = import->found[EXCHANGE_HEAD] == 0 ? 1 : 0;
-    if (import->bad_line == 1)
-        return error_set(import->reterr, -EBADMSG, "line 1: there is none; nothing was imported");
-    return 0;
+    return look_at_end(import);
 }
 
 static int take_all(struct import *import)

@@ -183,7 +183,10 @@ static int look_at_value(struct import_lines *lines, const struct exchange_membe
     bool is_in_range = sqlite3_value_type(value->value) == SQLITE_INTEGER &&
                        value->number >= member->least && value->number <= member->most;
     if (member->sort == EXCHANGE_NUMBER && !is_in_range)
-        return broken(lines, "%s is a number that it can't be", member->name);
+        return member->least == member->most
+                   ? broken(lines, "%s has to be %lld: it is of another version", member->name,
+                            (long long)member->least)
+                   : broken(lines, "%s is a number that it can't be", member->name);
     return 0;
 }
 
