@@ -124,9 +124,13 @@ static int act_on_matching(const struct cli *cli, const struct action *action, b
     interrupt_catch();
     int r = http_call(cli->http, &request, &reply, &error);
     free(body);
-    if (r == -ECANCELED && !is_dry_run)
-        code = cli_fault(CLI_INTERRUPTED, "interrupted; the daemon goes on to the end");
-    else if (r == -ECONNRESET && !is_dry_run)
+    bool is_open = reply.is_sent && !is_dry_run; // what became of it
+    if (r == -ECANCELED && is_open)
+        code = cli_fault(CLI_INTERRUPTED,
+                         "interrupted; if the call has arrived, the daemon goes on to the end");
+    else if (r == -ECANCELED)
+        code = cli_fault(CLI_INTERRUPTED, "interrupted; nothing is %s", action->done);
+    else if (r == -ECONNRESET && is_open)
         code = cli_fault(CLI_NO_CONNECTION, "%s: how many are %s is not known; it can be repeated",
                          error.text, action->done);
     else if (r < 0)

@@ -69,7 +69,7 @@ static int told(const struct download *download, int error, const struct http_re
         return cli_fault(CLI_OUTPUT, "%s can't be written (%s)",
                          is_standard ? "standard output" : download->save.path,
                          cli_reason(download->save.error));
-    if (error == -ECONNRESET && download->save.bytes > 0)
+    if (error == -ECONNRESET && (download->save.bytes > 0 || !is_standard))
         return cli_fault(CLI_NO_CONNECTION, "%s; %s", reason->text,
                          is_standard ? "what was written is not whole" : "nothing is kept");
     if (error < 0)

@@ -328,6 +328,14 @@ static int told(struct http *http, const struct call *call, CURLcode code, struc
     }
 }
 
+/* The handshake of TLS does not count. */
+static bool has_sent(const struct http *http)
+{
+    long bytes = 0;
+
+    return curl_easy_getinfo(http->curl, CURLINFO_REQUEST_SIZE, &bytes) == CURLE_OK && bytes > 0;
+}
+
 static void take_reply(struct http *http, struct http_reply *reply)
 {
     const char *type = NULL;
@@ -361,6 +369,7 @@ int http_call(struct http *http, const struct http_request *request, struct http
     if (code == CURLE_OK)
         code = curl_easy_perform(http->curl);
     int r = 0;
+    reply->is_sent = has_sent(http);
     if (code == CURLE_OK) {
         http->has_answered = true;
         take_reply(http, reply);

@@ -38,6 +38,7 @@ struct http_reply {
     char type[64];          // of the body, without parameters
     int64_t retry_after_ms; // 0: it has none
     int64_t expected_bytes; // its Content-Length; below 0: it has none
+    bool is_sent;           // something of the request went out, so that it may have arrived
     json_t *json;           // NULL: the body is none
 };
 

@@ -52,14 +52,23 @@ static void tick(uint64_t received, uint64_t expected, void *arg)
 
 /* ---- how it ends ---- */
 
+static bool is_stdin(const struct upload *upload)
+{
+    return strcmp(upload->path, "-") == 0;
+}
+
+static const char *name_of(const struct upload *upload)
+{
+    return is_stdin(upload) ? "standard input" : upload->path;
+}
+
 /* How to go on, behind what went wrong. */
 static void tell_key(const struct upload *upload, const char *first)
 {
-    bool is_stdin = strcmp(upload->path, "-") == 0;
 
     if (upload->key != NULL)
         (void)cli_fault(0, "%sgo on with%s: runnel %s --key %s %s", first,
-                        is_stdin ? " the same lines and" : "", upload->cli->command_name,
+                        is_stdin(upload) ? " the same lines and" : "", upload->cli->command_name,
                         upload->key, upload->path);
 }
 
@@ -76,29 +85,32 @@ static int refused(const struct upload *upload, const struct http_reply *reply)
         return cli_too_old(upload->cli);
     // A detail begins with its line; fields at fault do not.
     bool needs_line = line > 0 && json_array_size(json_object_get(reply->json, "errors")) > 0;
-    const char *path = strcmp(upload->path, "-") == 0 ? "standard input" : upload->path;
     if (needs_line)
-        (void)snprintf(prefix, sizeof(prefix), "%s: line %" PRId64 ": ", path, line);
+        (void)snprintf(prefix, sizeof(prefix), "%s: line %" PRId64 ": ", name_of(upload), line);
     else
-        (void)snprintf(prefix, sizeof(prefix), "%s: ", path);
+        (void)snprintf(prefix, sizeof(prefix), "%s: ", name_of(upload));
     int code = cli_refusal(reply, prefix);
     if (has_count)
         (void)snprintf(first, sizeof(first), "%s %s stored; ", format_count(stored, count),
                        stored == 1 ? "line is" : "lines are");
-    if (has_count)
+    // What it was tried again for may be over later.
+    if (has_count || upload->patience.in_all > 0)
         tell_key(upload, first);
     return code;
 }
 
+/* error 0: it was refused, but another try was about to be made. */
 static int broken_off(const struct upload *upload, int error, const struct error *reason)
 {
+    bool is_open = error < 0 && upload->is_sent && upload->key != NULL;
     int code = CLI_NO_CONNECTION;
 
     if (upload->source.error < 0 && upload->source.error != -EINTR)
-        return cli_fault(CLI_USAGE, "%s can't be read on (%s)", upload->path,
+        return cli_fault(CLI_USAGE, "%s can't be read on (%s)", name_of(upload),
                          cli_reason(upload->source.error));
     if (interrupt_seen())
-        code = cli_fault(CLI_INTERRUPTED, "interrupted");
+        code = cli_fault(CLI_INTERRUPTED, "interrupted%s",
+                         is_open ? "; all is sent, and the daemon may store it" : "");
     else if (upload->patience.in_all > 0)
         code = cli_fault(CLI_NO_CONNECTION, "%s; tried again %u %s", reason->text,
                          upload->patience.in_all, upload->patience.in_all == 1 ? "time" : "times");
@@ -114,15 +126,18 @@ static int broken_off(const struct upload *upload, int error, const struct error
 static void tell_round(struct upload *upload, int error, const struct http_reply *reply,
                        const struct error *reason)
 {
+    const char *same_key = upload->key == NULL ? "" : " with the same key";
     char lines[FORMAT_BYTES];
 
     progress_clear(&upload->progress);
     if (upload->patience.times > 0)
         return;
-    (void)cli_fault(0, "%s after %s lines; trying again%s",
-                    error < 0 ? reason->text : member_text(reply->json, "detail"),
-                    format_count((int64_t)source_lines(&upload->source), lines),
-                    upload->key == NULL ? "" : " with the same key");
+    (void)format_count((int64_t)source_lines(&upload->source), lines);
+    if (error < 0)
+        (void)cli_fault(0, "%s after %s lines; trying again%s", reason->text, lines, same_key);
+    else
+        (void)cli_fault(0, "after %s lines the answer is: %s; trying again%s", lines,
+                        member_text(reply->json, "detail"), same_key);
 }
 
 /* One round: a code at its end, or -EAGAIN: once more. */
@@ -156,7 +171,7 @@ static int round_of(struct upload *upload)
     if (is_done)
         code = upload->done_fn(upload, &reply);
     else if (!is_worth || upload->source.error < 0)
-        code = r < 0 ? broken_off(upload, r, &error) : refused(upload, &reply);
+        code = r < 0 || interrupt_seen() ? broken_off(upload, r, &error) : refused(upload, &reply);
     http_reply_fini(&reply);
     return code;
 }
@@ -167,9 +182,9 @@ static int send_all(struct upload *upload)
 
     while (code == -EAGAIN) {
         int r = source_rewind(&upload->source);
-        code =
-            r < 0 ? cli_fault(CLI_USAGE, "%s can't be read again (%s)", upload->path, cli_reason(r))
-                  : round_of(upload);
+        code = r < 0 ? cli_fault(CLI_USAGE, "%s can't be read again (%s)", name_of(upload),
+                                 cli_reason(r))
+                     : round_of(upload);
     }
     return code;
 }
@@ -197,7 +212,7 @@ int upload_file(struct upload *upload)
         return code;
     int r = source_open(&upload->source, upload->path);
     if (r < 0)
-        return cli_fault(CLI_USAGE, "%s can't be read (%s)", upload->path, cli_reason(r));
+        return cli_fault(CLI_USAGE, "%s can't be read (%s)", name_of(upload), cli_reason(r));
     if (upload->has_key)
         code = take_key(upload, key);
     if (code == 0) {

@@ -3,6 +3,8 @@
  */
 #include "harness_cli.h"
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +257,37 @@ static void every_filter_of_a_list_is_one_of_an_action(void)
     daemon_stop(daemon);
 }
 
+/* Takes connections, and never says a word: a TLS handshake does not end. */
+static int silent_listener(char **ret_url)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    *ret_url = plain_text("https://127.0.0.1:%u", ntohs(address.sin_port));
+    return fd;
+}
+
+static void what_was_not_asked_for_yet_is_interrupted_for_good(void)
+{
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+    char *url = NULL;
+    int listener = silent_listener(&url);
+    struct pollfd wanted = {.fd = listener, .events = POLLIN};
+
+    struct background *cancel = runnel_start(daemon, "--url", url, "cancel", "--queue", "blog");
+    assert_int_equal(poll(&wanted, 1, 30000), 1);
+    assert_int_equal(kill(cancel->pid, SIGINT), 0);
+
+    assert_int_equal(background_end(cancel, 20000), 130);
+    assert_string_equal(background_err(cancel), "runnel: interrupted; nothing is cancelled\n");
+    assert_int_equal(close(listener), 0);
+}
+
 static void an_action_on_many_waits_for_its_end_or_says_what_is_open(void)
 {
     struct daemon *daemon = daemon_new(config); // for its folder; it never runs
@@ -267,7 +300,8 @@ static void an_action_on_many_waits_for_its_end_or_says_what_is_open(void)
     assert_int_equal(kill(interrupted->pid, SIGINT), 0);
     assert_int_equal(background_end(interrupted, 20000), 130);
     assert_string_equal(background_err(interrupted),
-                        "runnel: interrupted; the daemon goes on to the end\n");
+                        "runnel: interrupted; if the call has arrived, the daemon goes on to "
+                        "the end\n");
     fake_cut(fake);
 
     struct background *broken = runnel_start(daemon, "--url", fake->url, "rm", "--all");
@@ -463,6 +497,7 @@ HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
              SCENARIO(a_wait_gives_up_on_a_daemon_that_stays_away), SCENARIO(ls_filters_and_pages),
              SCENARIO(actions_take_ids_or_a_filter),
              SCENARIO(every_filter_of_a_list_is_one_of_an_action),
+             SCENARIO(what_was_not_asked_for_yet_is_interrupted_for_good),
              SCENARIO(an_action_on_many_waits_for_its_end_or_says_what_is_open),
              SCENARIO(queues_are_changed_while_they_run), SCENARIO(the_daemon_tells_of_itself),
              SCENARIO(top_refuses_what_is_no_terminal), SCENARIO(what_is_wrong_is_said_in_one_line),

@@ -189,6 +189,11 @@ static void a_backup_that_is_not_whole_is_not_kept(void)
         fake_cut(fake);
     }
 
+    struct background *dropped = runnel_start(daemon, "--url", fake->url, "backup", path);
+    (void)fake_take(fake);
+    fake_cut(fake);
+    expect_nothing(dropped, folder, 5, "; nothing is kept\n");
+
     struct background *refused = runnel_start(daemon, "--url", fake->url, "backup", path);
     (void)fake_take(fake);
     fake_answer(fake, 503, "{\"code\":\"busy\",\"detail\":\"another one is made\"}");
@@ -448,6 +453,59 @@ static void an_import_says_what_has_become_of_it(void)
                2, "", NULL);
 }
 
+static void an_import_that_is_interrupted_says_what_is_open(void)
+{
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+    struct fake *fake = fake_new();
+    const char *path = import_file();
+    const char *go_on = plain_text("runnel: go on with: runnel import --key k %s\n", path);
+    static const char detail[] = "{\"detail\":\"another one\"}";
+
+    struct background *sent = runnel_start(daemon, "--url", fake->url, "import", "--key=k", path);
+    (void)take_upload(fake);
+    assert_int_equal(kill(sent->pid, SIGINT), 0);
+    assert_int_equal(background_end(sent, 20000), 130);
+    assert_string_equal(
+        background_err(sent),
+        plain_text("runnel: interrupted; all is sent, and the daemon may store it\n%s", go_on));
+    fake_cut(fake);
+
+    struct background *dry = runnel_start(daemon, "--url", fake->url, "import", "-n", path);
+    (void)take_upload(fake);
+    assert_int_equal(kill(dry->pid, SIGINT), 0);
+    assert_int_equal(background_end(dry, 20000), 130);
+    assert_string_equal(background_err(dry), "runnel: interrupted\n");
+    fake_cut(fake);
+
+    // Between two tries: what was refused is not stored.
+    static const char trying[] =
+        "runnel: after 5 lines the answer is: another one; trying again with the same key\n";
+    struct background *busy = runnel_start(daemon, "--url", fake->url, "import", "--key=k", path);
+    (void)take_upload(fake);
+    fake_send(fake,
+              plain_text("HTTP/1.1 503 x\r\nContent-Type: application/problem+json\r\n"
+                         "Retry-After: 30\r\nContent-Length: %zu\r\n\r\n%s",
+                         strlen(detail), detail),
+              -1);
+    eventually(contains(background_err(busy), trying), 20000);
+    assert_int_equal(kill(busy->pid, SIGINT), 0);
+    assert_int_equal(background_end(busy, 20000), 130);
+    assert_string_equal(background_err(busy),
+                        plain_text("%srunnel: interrupted\n%s", trying, go_on));
+    fake_cut(fake);
+
+    // As long as it was willing to wait.
+    struct background *given_up =
+        runnel_start(daemon, "--url", fake->url, "import", "--key=k", "--retry-for=50ms", path);
+    for (unsigned i = 0; i < 2; i++) {
+        (void)take_upload(fake);
+        fake_answer(fake, 503, detail);
+    }
+    assert_int_equal(background_end(given_up, 20000), 6);
+    assert_string_equal(background_err(given_up),
+                        plain_text("%srunnel: %s: another one\n%s", trying, path, go_on));
+}
+
 /* ---- with the daemon ---- */
 
 static void what_is_exported_is_imported_once(void)
@@ -455,10 +513,6 @@ static void what_is_exported_is_imported_once(void)
     struct daemon *daemon = daemon_started(config);
     const char *folder = new_folder();
     const char *path = plain_text("%s/e.ndjson", folder);
-    if (json_object_get(at(get(daemon, "/openapi.json")->json, "paths"), "/v1/export") == NULL) {
-        daemon_stop(daemon);
-        harness_skip("this daemon has no /v1/export");
-    }
     for (unsigned i = 1; i <= 3; i++)
         (void)submit(daemon, "{'kind':'echo','args':[1.50]}");
     for (uint64_t id = 1; id <= 3; id++)
@@ -466,31 +520,36 @@ static void what_is_exported_is_imported_once(void)
 
     struct run exported = runnel(daemon, "export", path);
     assert_int_equal(exported.status, 0);
-    assert_true(contains(exported.out, " queue, 3 tasks, 0 keys, "));
+    assert_true(contains(exported.out, ", 1 queue, 3 tasks, 0 keys, "));
     assert_int_equal(files_in(folder), 1);
 
     struct daemon *other = daemon_started(config);
-    const char *queues = contains(exported.out, "0 queues") ? "0 queues" : "1 queue";
     expect_run(runnel(other, "import", "-n", path), 0,
-               plain_text("would import %s, 3 tasks, 0 keys, ids 1 to 3, the same as in the "
-                          "export\n",
-                          queues),
+               "would import 1 queue, 3 tasks, 0 keys, ids 1 to 3, the same as in the export\n",
                "");
-    const char *imported =
-        plain_text("%s, 3 tasks, 0 keys imported, ids 1 to 3, the same as in the export\n", queues);
-    expect_run(runnel(other, "import", "--key", "k", path), 0, imported, "");
-    struct run again = runnel(other, "import", "--key", "k", path);
-    assert_int_equal(again.status, 0);
-    assert_true(contains(again.out, " were imported before"));
+    expect_run(runnel(other, "import", "--key", "k", path), 0,
+               "1 queue, 3 tasks, 0 keys imported, ids 1 to 3, the same as in the export\n", "");
+    expect_run(runnel(other, "import", "--key", "k", path), 0,
+               "1 queue, 3 tasks, 0 keys were imported before, ids 1 to 3, the same as in the "
+               "export\n",
+               "");
     expect_run(runnel(other, "result", "2"), 0, "[1.50]\n", "");
-    expect_run(runnel_shell(other, plain_text("$RUNNEL import --key l - < '%s'", path)), 0, NULL,
+    expect_run(runnel_shell(other, plain_text("$RUNNEL import --key l - < '%s'", path)), 0,
+               "1 queue, 3 tasks, 0 keys imported, ids 4 to 6, other ones than in the export\n",
                "");
     expect_run(runnel(other, "result", "5"), 0, "[1.50]\n", "");
 
     file_write(path, plain_text("%snonsense\n", export_head));
     struct run broken = runnel(other, "import", "--key", "m", path);
     assert_int_equal(broken.status, 6);
-    assert_true(contains(broken.err, "line 2"));
+    assert_true(contains(broken.err, ": line 2: it is no JSON; nothing was imported\n"));
+    file_write(path, export_head);
+    struct run cut = runnel(other, "import", "--key", "m", path);
+    assert_int_equal(cut.status, 6);
+    assert_true(contains(cut.err, ": line 1: it is the last one, and 0 of the 1 queues that the "
+                                  "head names are there: the export is not whole"));
+    expect_run(runnel_shell(other, "$RUNNEL import - --key m <&-"), 2, "",
+               "runnel: standard input can't be read (Bad file descriptor)\n");
     daemon_stop(other);
     daemon_stop(daemon);
 }
@@ -502,4 +561,5 @@ HARNESS_MAIN(SCENARIO(a_backup_is_a_store_from_which_a_daemon_starts),
              SCENARIO(an_export_has_all_the_lines_that_its_head_names),
              SCENARIO(an_import_is_tried_again_under_its_key),
              SCENARIO(an_import_says_what_has_become_of_it),
+             SCENARIO(an_import_that_is_interrupted_says_what_is_open),
              SCENARIO(what_is_exported_is_imported_once))

@@ -61,6 +61,8 @@ int __real_chmod(const char *path, mode_t mode);
 int __real_chown(const char *path, uid_t owner, gid_t group);
 int __real_flock(int fd, int operation);
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __real_renameat2(int from_folder, const char *from, int to_folder, const char *to,
+                     unsigned flags);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -87,6 +89,8 @@ int __wrap_chmod(const char *path, mode_t mode);
 int __wrap_chown(const char *path, uid_t owner, gid_t group);
 int __wrap_flock(int fd, int operation);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int __wrap_renameat2(int from_folder, const char *from, int to_folder, const char *to,
+                     unsigned flags);
 
 /* The errno with which this call is to fail, or 0. */
 static int strike(enum fault_call call)
@@ -311,5 +315,11 @@ int __wrap_flock(int fd, int operation)
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
     return fails(FAULT_ACCEPT4) ? -1 : __real_accept4(fd, address, length, flags);
+}
+
+int __wrap_renameat2(int from_folder, const char *from, int to_folder, const char *to,
+                     unsigned flags)
+{
+    return fails(FAULT_RENAMEAT2) ? -1 : __real_renameat2(from_folder, from, to_folder, to, flags);
 }
 // NOLINTEND(readability-identifier-naming)

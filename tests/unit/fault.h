@@ -41,6 +41,7 @@ enum fault_call {
     FAULT_CHOWN,
     FAULT_FLOCK,
     FAULT_ACCEPT4,
+    FAULT_RENAMEAT2,
     FAULT_CALL_COUNT,
 };
 

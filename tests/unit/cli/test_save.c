@@ -132,6 +132,49 @@ static void nothing_is_replaced(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
+/* Has three bytes in a file without its name. */
+static void save_three(struct save *save)
+{
+    assert_int_equal(save_begin(save, path), 0);
+    assert_int_equal(save_write(save, "abc", 3), 0);
+    assert_int_equal(save_sync(save), 0);
+}
+
+static void a_file_system_that_cannot_rename_so_links(void **state)
+{
+    (void)state;
+    static const int errors[] = {EINVAL, ENOSYS};
+    struct save save;
+    struct stat status;
+
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        save_three(&save);
+        fault_fail(FAULT_RENAMEAT2, 1, errors[i]);
+        assert_int_equal(save_keep(&save), 0);
+        assert_true(fault_reached());
+        assert_int_equal(files(), 1);
+        assert_int_equal(stat(path, &status), 0);
+        assert_int_equal(status.st_size, 3);
+        assert_int_equal(status.st_nlink, 1);
+        assert_int_equal(unlink(path), 0);
+    }
+
+    // Without replacing anything, either.
+    save_three(&save);
+    assert_int_equal(mkdir(path, 0700), 0);
+    fault_fail(FAULT_RENAMEAT2, 1, ENOSYS);
+    assert_int_equal(save_keep(&save), CLI_USAGE);
+    assert_true(fault_reached());
+    assert_int_equal(files(), 1);
+    assert_int_equal(rmdir(path), 0);
+
+    save_three(&save);
+    fault_fail(FAULT_RENAMEAT2, 1, EIO);
+    assert_int_equal(save_keep(&save), CLI_OUTPUT);
+    assert_true(fault_reached());
+    assert_int_equal(files(), 0);
+}
+
 static void a_name_that_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -155,6 +198,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_write_or_a_sync_that_fails_is_told, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(nothing_is_replaced, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_file_system_that_cannot_rename_so_links, make_folder,
+                                        remove_folder),
         cmocka_unit_test(a_name_that_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
