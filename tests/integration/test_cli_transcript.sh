@@ -268,48 +268,54 @@ answer_of() {
 }
 
 saved="$client --url unix:$sockets/answer"
-{
-    echo '{"runnel_export":1,"store_id":"0123456789abcdef","last_id":1000,"queues":2,"tasks":1000,"keys":1}'
-    seq 1003 | sed 's/.*/{"id":&}/'
-} >"$folder/lines.ndjson"
-answer_of 200 x-ndjson <"$folder/lines.ndjson" >"$folder/export"
-answer_of 200 json >"$folder/import" <<<'{"queues":2,"tasks":1000,"keys":1,"first_id":501,"last_id":1500,"ids_kept":false,"replayed":false,"dry_run":false}'
-answer_of 422 problem+json >"$folder/broken" <<<'{"code":"invalid-import","line":7,"detail":"line 7: id: is there twice"}'
+# What a real daemon can't be brought to do: to be busy, and to end in the middle.
 answer_of 503 problem+json >"$folder/busy" <<<'{"code":"busy","detail":"another backup is being made or sent: one at a time"}'
 
 for size in 80x24 40x12; do
-    rm -f saved.db saved.ndjson
+    # One with a key of its own, and a store that nothing was ever stored in.
+    stop_daemon
+    fresh "saved-$size"
+    "$client" submit echo --key mine >/dev/null
+    rm -f ./*.db ./*.ndjson
     {
         screen "$size" "$client backup saved.db"
-        for command in 'backup saved.db' 'backup -' 'export saved.db'; do
+        for command in 'backup saved.db' 'backup -' 'export saved.db' 'export saved.ndjson'; do
             screen "$size" "$client $command"
         done
         answering "$folder/busy"
         screen "$size" "$saved backup other.db"
-        answering "$folder/export"
-        screen "$size" "$saved export saved.ndjson"
-        answering "$folder/import"
-        screen "$size" "$saved import saved.ndjson --key k"
-        answering "$folder/broken"
-        screen "$size" "$saved import saved.ndjson --key k"
-    } | sed "s#--url unix:$sockets/answer ##" | compare "saved-$size.txt"
+        screen "$size" "$client import saved.ndjson --key k"
+        stop_daemon
+        start_daemon "empty-$size"
+        sed '7s/"id":3/"id":2/' saved.ndjson >broken.ndjson
+        head -n 5 saved.ndjson >short.ndjson
+        for command in 'import broken.ndjson --key k' 'import short.ndjson --key k' 'import none.ndjson' 'import -n saved.ndjson' \
+            'import saved.ndjson --key k' 'import saved.ndjson --key k'; do
+            screen "$size" "$client $command"
+        done
+        "$client" submit echo >/dev/null
+        sed 's/"key":"mine"/"key":"yours"/' saved.ndjson >again.ndjson
+        screen "$size" "$client import again.ndjson --key again"
+    } >"$folder/seen" # no pipe: the daemons are this shell's
+    sed "s#--url unix:$sockets/answer ##" "$folder/seen" | compare "saved-$size.txt"
 done
+stop_daemon
+fresh saved-pipe
 {
-    rm -f saved.db
+    rm -f ./*.db
     in_pipe "$client" backup saved.db
     in_pipe "$client" backup saved.db
-    answering "$folder/export"
-    # shellcheck disable=SC2086 # a list of words
-    in_pipe $saved export - | sed '/^{"id":[0-9]*}$/d'
-    answering "$folder/import"
-    # shellcheck disable=SC2086
-    in_pipe $saved import lines.ndjson --key k
-} | sed "s#--url unix:$sockets/answer ##" | compare saved-pipe.txt
+    in_pipe "$client" export - | sed -E '/^\{"(id|name)"/d; s/"store_id":"[0-9a-f]*"/"store_id":"<id>"/'
+    "$client" export saved.ndjson >/dev/null
+    in_pipe "$client" import -n saved.ndjson
+    in_pipe "$client" import saved.ndjson --key k
+    in_pipe "$client" import --json saved.ndjson --key k
+} | compare saved-pipe.txt
 
 # In the middle: the bar is there, then whoever answered has gone.
 {
     rm -f cut.db cut.ndjson
-    answer_of 200 vnd.sqlite3 <"$folder/lines.ndjson" >"$folder/half"
+    seq 1000 | sed 's/.*/{"id":&}/' | answer_of 200 vnd.sqlite3 >"$folder/half"
     for command in 'backup cut.db' 'export cut.ndjson'; do
         for size in 80x24 40x12; do
             answering "$folder/half" 8000
@@ -322,16 +328,22 @@ done
             terminal capture-pane -p -J | sed '/^$/d'
         done
     done
-    for size in 80x24 40x12; do
-        answering "$folder/half" 0
-        opened "$size" "$saved import lines.ndjson --key k --retry-for 300ms"
-        read -r -t 60 <&6
-        exec 5>&-
+    ls cut* 2>&1
+} >"$folder/seen"
+# Stopped, the daemon takes what its socket holds, and does nothing with it.
+for size in 80x24 40x12; do
+    kill -STOP "$pid"
+    {
+        opened "$size" "$client import saved.ndjson --key k2 --retry-for 300ms"
+        shown '^all is sent'
+        kill -KILL "$pid"
+        wait "$pid" 2>/dev/null
         shown '^= 5$'
         terminal capture-pane -p -J | sed '/^$/d'
-    done
-    ls cut* 2>&1
-} | sed -E 's/after [0-9,]+ lines/after <n> lines/; s/[0-9,]+ lines  [0-9.,]+\/s.*/<n> lines  <rate> …/' | compare stopped-saved.txt
+    } >>"$folder/seen"
+    fresh "stopped-$size"
+done
+sed -E 's/after [0-9,]+ lines/after <n> lines/; s/[0-9,]+ lines  [0-9.,]+\/s.*/<n> lines  <rate> …/' "$folder/seen" | compare stopped-saved.txt
 
 # ---- the daemon is stopped in the middle ----
 
