@@ -99,11 +99,13 @@ int cli_refusal(const struct http_reply *reply, const char *prefix)
         free(sentence);
         return cli_no_memory();
     }
+    // The daemon speaks of its header, which is not what a user of this program writes.
+    const char *hint = reply->status == 401 ? "; see --token-file" : "";
     if (length == 0)
         (void)cli_fault(code, "%sthe answer is %ld, without a reason; is it runneld?", prefix,
                         reply->status);
     else
-        (void)cli_fault(code, "%s%s", prefix, sentence);
+        (void)cli_fault(code, "%s%s%s", prefix, sentence, hint);
     free(sentence);
     return code;
 }

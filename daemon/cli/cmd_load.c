@@ -15,6 +15,18 @@ static void print_tries(const struct upload *upload)
     (void)putchar('\n');
 }
 
+/* ", ids 7 to 9" */
+static void print_ids(const json_t *answer)
+{
+    int64_t first = member_number(answer, "first_id");
+    int64_t last = member_number(answer, "last_id");
+
+    if (first == last)
+        printf(", id %" PRId64, first);
+    else
+        printf(", ids %" PRId64 " to %" PRId64, first, last);
+}
+
 /* ---- load ---- */
 
 static int loaded(const struct upload *upload, const struct http_reply *reply)
@@ -26,8 +38,7 @@ static int loaded(const struct upload *upload, const struct http_reply *reply)
         return cli_print_json(upload->cli, reply);
     printf("%s %s loaded", format_count(count, text), count == 1 ? "task" : "tasks");
     if (count > 0)
-        printf(", ids %" PRId64 " to %" PRId64, member_number(reply->json, "first_id"),
-               member_number(reply->json, "last_id"));
+        print_ids(reply->json);
     print_tries(upload);
     return 0;
 }
@@ -56,10 +67,10 @@ static int imported(const struct upload *upload, const struct http_reply *reply)
         return cli_print_json(upload->cli, reply);
     printf("%s%s", is_dry_run ? "would import " : "", cli_counts(answer, counts));
     printf("%s", is_dry_run ? "" : is_replayed ? " were imported before" : " imported");
-    if (!member_is_null(answer, "first_id"))
-        printf(", ids %" PRId64 " to %" PRId64 ", %s", member_number(answer, "first_id"),
-               member_number(answer, "last_id"),
-               are_kept ? "the same as in the export" : "other ones than in the export");
+    if (!member_is_null(answer, "first_id")) {
+        print_ids(answer);
+        printf(", %s", are_kept ? "the same as in the export" : "other ones than in the export");
+    }
     print_tries(upload);
     return 0;
 }

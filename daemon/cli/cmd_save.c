@@ -175,7 +175,8 @@ static int verify(struct download *download, json_t **ret_counts)
     progress_clear(&download->progress);
     if (r < 0)
         return cli_fault(r == -EIO || r == -ENOSPC ? CLI_OUTPUT : CLI_INTERNAL,
-                         "the copy can't be checked, and is not kept: %s", error.text);
+                         "the copy can't be checked, and is not kept: %s%s", error.text,
+                         r == -EIO ? "; is there room beside it?" : "");
     if (result.faults > 0)
         return cli_fault(CLI_INTERNAL,
                          "%" PRIu64 " faults; look at the daemon's store with runneld "

@@ -83,9 +83,9 @@ static const struct option_row top_options[] = {
 enum { ANY = 100000 };
 
 const struct command commands[] = {
-    {"submit", "KIND [name=value | name:=json]... | -", "stores a task and prints its id",
+    {"submit", "KIND [name=value | name:=json]... | KIND -", "stores a task and prints its id",
      "runnel submit checksum path=/etc/hostname --wait", submit_options, 1, ANY, cmd_submit, false},
-    {"run", "KIND [name=value | name:=json]... | -", "submits, waits, prints the result, ends as the task did",
+    {"run", "KIND [name=value | name:=json]... | KIND -", "submits, waits, prints the result, ends as the task did",
      "runnel run checksum path=/etc/hostname", run_options, 1, ANY, cmd_run, false},
     {"load", "FILE | -", "stores a task for each line of JSON, each once whatever breaks",
      "seq 1000 | jq -c '{kind: \"noop\", args: .}' | runnel load -", load_options, 1, 1, cmd_load, false},

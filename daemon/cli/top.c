@@ -31,7 +31,7 @@ static int look_at(struct screen *screen, const char *path, json_t **ret_json)
     int r = http_call(screen->cli->http, &request, &reply, &screen->error);
     if (r == 0 && (reply.status != 200 || !json_is_object(reply.json))) {
         const char *detail = member_text(reply.json, "detail");
-        r = error_set(&screen->error, -EPROTO, "%s",
+        r = error_set(&screen->error, detail[0] == '\0' ? -EPROTO : -EPERM, "%s",
                       detail[0] == '\0' ? "what answers is no runneld" : detail);
     }
     if (r == 0)
@@ -41,7 +41,7 @@ static int look_at(struct screen *screen, const char *path, json_t **ret_json)
 }
 
 /* Another look; where it fails, the last one stays on the screen. */
-static void look(struct screen *screen)
+static int look(struct screen *screen)
 {
     struct top_view *view = &screen->view;
     struct top_sample sample = {.at = rn_now()};
@@ -58,13 +58,14 @@ static void look(struct screen *screen)
         view->fault = screen->error.text;
         view->faults++;
         top_sample_fini(&sample);
-        return;
+        return r;
     }
     view->fault = NULL;
     view->faults = 0;
     top_sample_fini(&view->before);
     view->before = view->now;
     view->now = sample;
+    return 0;
 }
 
 /* ---- drawing ---- */
@@ -104,7 +105,7 @@ static int watch(struct screen *screen, int64_t interval_ms)
 
     while (r == 0 && !interrupt_seen()) {
         if (rn_now() >= next) {
-            look(screen);
+            (void)look(screen); // the first line says it
             next = rn_after(interval_ms * RN_MILLISECOND);
         }
         r = draw(screen);
@@ -141,9 +142,10 @@ int cmd_top(struct cli *cli)
         return cli_usage(cli, "top is for a terminal; for scripts there are stats, queues and ls "
                               "with --json");
     interrupt_catch(); // before ncurses, which would take the signals for itself
-    look(&screen);
-    if (screen.view.fault != NULL)
-        return cli_fault(CLI_NO_CONNECTION, "%s", screen.view.fault);
+    int r = look(&screen);
+    if (r < 0)
+        return r == -EPERM ? cli_fault(CLI_REFUSED, "%s", screen.error.text)
+                           : cli_no_answer(r, &screen.error);
     SCREEN *terminal = newterm(NULL, stdout, stdin);
     if (terminal == NULL) {
         top_sample_fini(&screen.view.now);
@@ -155,7 +157,7 @@ int cmd_top(struct cli *cli)
     (void)curs_set(0);
     if (cli->has_color && start_color() == OK && use_default_colors() == OK)
         (void)init_pair(RED, COLOR_RED, -1);
-    int r = watch(&screen, interval_ms);
+    r = watch(&screen, interval_ms);
     (void)endwin();
     delscreen(terminal);
     top_sample_fini(&screen.view.now);

@@ -26,18 +26,27 @@ static void bash_completes_commands_options_kinds_and_queues(void)
 
     const char *line = plain_text(
         "PATH=$(dirname \"$RUNNEL\"):$PATH; . '%s/daemon/cli/completions/runnel.bash'\n"
-        "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _runnel; echo \"${COMPREPLY[*]}\"; "
-        "}\n"
+        "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=${line-$*}; "
+        "COMP_POINT=${#COMP_LINE}; _runnel; echo \"${COMPREPLY[*]}\"; }\n"
         "try runnel re; try runnel submit f; try runnel pause s; try runnel ls --queue d\n"
         "try runnel ls --st; try runnel --url \"$RUNNEL_URL\" run th; try runnel ls -s f\n"
         "try runnel ls --queue = s; try runnel help pa\n"
+        // A URL comes in pieces; the daemon of the line is asked, not the environment's.
+        "url=$RUNNEL_URL; export RUNNEL_URL=http://127.0.0.1:1; IFS=: read -r scheme host port "
+        "<<<\"$url\"\n"
+        "line=\"runnel --url $url pause s\"\n"
+        "try runnel --url \"$scheme\" : \"$host\" : \"$port\" pause s\n"
+        "line=\"runnel run --url=$url fi\"; try runnel run --url = \"$scheme\" : fi\n"
+        "line=\"runnel ls -u $url -q \"; try runnel ls -u \"$scheme\" -q ''\n"
+        "line='runnel --url $(touch made) pause s'; try runnel --url '$(touch made)' pause s\n"
+        "unset line; ls made 2>/dev/null\n"
         "cd \"$XDG_CONFIG_HOME\" && touch file-a && mkdir sub; try runnel backup fi; try runnel "
         "import "
         "file; try runnel load s\n",
         source());
     expect_run(runnel_shell(daemon, line), 0,
                "result retry resume\nfail fine\nslow\ndefault\n--state=\nthree\nfailed\nslow\n"
-               "pause\nfile-a\nfile-a\nsub\n",
+               "pause\nslow\n\ndefault slow\n\nfile-a\nfile-a\nsub\n",
                "");
     daemon_stop(daemon);
 }
@@ -51,6 +60,9 @@ static void zsh_completes_them_too(void)
                 {"runnel submit fine ", ""},
                 {"runnel --url $RUNNEL_URL run th", "three"},
                 {"runnel pause s", "slow"},
+                {"runnel -u http://127.0.0.1:1 pause s", ""},
+                {"runnel --url=http://127.0.0.1:1 pause s", ""},
+                {"runnel pause --url http://127.0.0.1:1 s", ""},
                 {"runnel set ", "default slow"},
                 {"runnel ls --queue d", "default"},
                 {"runnel ls -q s", "slow"},

@@ -23,6 +23,18 @@ static void a_suggestion_is_near_or_not_made(void)
     daemon_stop(daemon);
 }
 
+static void a_token_that_is_missing_or_wrong_is_told_with_the_option(void)
+{
+    struct fake *fake = fake_new();
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+
+    struct background *list = runnel_start(daemon, "--url", fake->url, "ls");
+    (void)fake_take(fake);
+    fake_answer(fake, 401, "{\"code\":\"unauthorized\",\"detail\":\"send a token\"}");
+    assert_int_equal(background_end(list, 20000), 6);
+    assert_string_equal(background_err(list), "runnel: send a token; see --token-file\n");
+}
+
 static void submit_and_run_take_the_same_options(void)
 {
     struct daemon *daemon = daemon_started(config);
@@ -103,6 +115,7 @@ static void an_address_with_the_other_scheme_is_told(void)
 }
 
 HARNESS_MAIN(SCENARIO(a_suggestion_is_near_or_not_made),
+             SCENARIO(a_token_that_is_missing_or_wrong_is_told_with_the_option),
              SCENARIO(submit_and_run_take_the_same_options),
              SCENARIO(a_queue_that_is_not_there_is_told_with_those_that_are),
              SCENARIO(an_address_with_the_other_scheme_is_told))

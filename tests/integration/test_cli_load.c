@@ -160,6 +160,8 @@ static void one_line_is_stored_and_no_more_are(void)
 
     file_write(path, plain_text("%snope\n", line_of(0)));
     struct run run = runnel(daemon, "load", path, "--key", "k");
+    file_write(path, line_of(1));
+    expect_run(runnel(daemon, "load", path, "--key", "l"), 0, "1 task loaded, id 2\n", "");
 
     assert_int_equal(run.status, 6);
     assert_true(contains(run.err, "runnel: 1 line is stored; go on with: "));

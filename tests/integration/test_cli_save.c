@@ -409,8 +409,7 @@ static void an_import_says_what_has_become_of_it(void)
         {200,
          "{\"queues\":1,\"tasks\":1,\"keys\":1,\"first_id\":1,\"last_id\":1,\"ids_kept\":true,"
          "\"replayed\":false,\"dry_run\":true}",
-         "-n", 0, "would import 1 queue, 1 task, 1 key, ids 1 to 1, the same as in the export\n",
-         ""},
+         "-n", 0, "would import 1 queue, 1 task, 1 key, id 1, the same as in the export\n", ""},
         {422, "{\"code\":\"invalid-import\",\"line\":3,\"detail\":\"line 3: no JSON\"}", "--key=k",
          6, "", plain_text("%sline 3: no JSON\n", prefix)},
         {422,

@@ -1,17 +1,26 @@
 # bash completion of runnel: commands and options out of its own table, kinds and queues from the running daemon.
 _runnel() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command="" i
+    local -a words connection=()
     COMPREPLY=()
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-        -u | --url | --token-file | --ca-file | --color) i=$((i + 1)) ;;
-        -*) ;;
-        *)
-            command=${COMP_WORDS[i]}
-            break
+    # COMP_WORDS has a URL in pieces: cut at each colon.
+    read -ra words <<<"${COMP_LINE:0:COMP_POINT}"
+    [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=("")
+    for ((i = 1; i < ${#words[@]} - 1; i++)); do
+        case ${words[i]} in
+        -u | --url | --token-file | --ca-file)
+            connection+=("${words[i]}" "${words[i + 1]}")
+            i=$((i + 1))
             ;;
+        --color) i=$((i + 1)) ;;
+        --url=* | --token-file=* | --ca-file=*) connection+=("${words[i]}") ;;
+        -*) ;;
+        *) command=${command:-${words[i]}} ;;
         esac
     done
+    # What the shell would make of it is not known here, but for one thing.
+    [[ ${connection[*]} == *[\$\`\"\'\\]* ]] && connection=()
+    connection=("${connection[@]/#\~\//$HOME/}")
     # --queue=w comes as three words: --queue, = and w.
     if [ "$word" = = ]; then
         word=
@@ -20,8 +29,8 @@ _runnel() {
     fi
     local choices=
     case $before in
-    -q | --queue) choices=$(runnel complete queues 2>/dev/null) ;;
-    -k | --kind) choices=$(runnel complete kinds 2>/dev/null) ;;
+    -q | --queue) choices=$(runnel "${connection[@]}" complete queues 2>/dev/null) ;;
+    -k | --kind) choices=$(runnel "${connection[@]}" complete kinds 2>/dev/null) ;;
     -s | --state) choices=$(runnel complete states 2>/dev/null) ;;
     --color) choices='auto always never' ;;
     -f | --file | --token-file | --ca-file)
@@ -32,8 +41,8 @@ _runnel() {
         case $command:$word in
         *:-*) choices=$(runnel complete options ${command:+"$command"} 2>/dev/null) ;;
         :* | help:*) choices=$(runnel complete commands 2>/dev/null | sed 's/:.*//') ;;
-        submit:* | run:*) [ "$before" = "$command" ] && choices=$(runnel complete kinds 2>/dev/null) ;;
-        pause:* | resume:* | set:*) choices=$(runnel complete queues 2>/dev/null) ;;
+        submit:* | run:*) [ "$before" = "$command" ] && choices=$(runnel "${connection[@]}" complete kinds 2>/dev/null) ;;
+        pause:* | resume:* | set:*) choices=$(runnel "${connection[@]}" complete queues 2>/dev/null) ;;
         load:* | backup:* | export:* | import:*)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return
