@@ -1,4 +1,5 @@
-/* The screen's lines: a head, then the queues (half of what is left), what runs, what failed. */
+/* The screen's lines: a head, then the queues (half of what is left, or what the others leave),
+ * what runs, what failed. */
 #include "cli/top_view.h"
 
 #include <errno.h>
@@ -51,6 +52,14 @@ static int64_t finished_in(const json_t *queue)
 
     return member_number(states, "succeeded") + member_number(states, "failed") +
            member_number(states, "cancelled");
+}
+
+static int64_t waiting_in(const json_t *queue)
+{
+    const json_t *states = json_object_get(queue, "states");
+
+    return member_number(states, "queued") + member_number(states, "scheduled") +
+           member_number(states, "retrying") + member_number(states, "held");
 }
 
 static const json_t *same_queue(const json_t *queues, const char *name)
@@ -160,9 +169,7 @@ static int add_queue(const struct top_view *view, struct table *table, const jso
 
     (void)snprintf(running, sizeof(running), "%" PRId64 "/%" PRId64,
                    member_number(queue, "running"), member_number(queue, "workers"));
-    (void)format_count(member_number(states, "queued") + member_number(states, "scheduled") +
-                           member_number(states, "retrying") + member_number(states, "held"),
-                       waiting);
+    (void)format_count(waiting_in(queue), waiting);
     (void)format_count(member_number(states, "failed"), failed);
     (void)format_rate(before == NULL ? 0 : per_s(view, finished, finished_in(before)), rate);
     if (json_is_true(json_object_get(queue, "paused")))
@@ -177,18 +184,32 @@ static int put_queues(const struct top_view *view, FILE *out, size_t width, size
     static const struct table_column columns[] = {{"QUEUE", false, 8, 0},  {"RUNNING", true, 0, 0},
                                                   {"WAITING", true, 0, 0}, {"DONE", true, 0, 0},
                                                   {"FAILED", true, 0, 1},  {"RATE", true, 0, 2}};
+    const json_t *queues = json_object_get(view->now.queues, "queues");
+    size_t count = json_array_size(queues);
+    bool are_all = count < lines; // below the titles
+    size_t rows = are_all ? count : lines > 2 ? lines - 2 : 0;
     struct table *table = NULL;
+    size_t added = 0;
     size_t index;
     json_t *queue;
 
     int r = table_new(columns, sizeof(columns) / sizeof(columns[0]), &table);
-    json_array_foreach (json_object_get(view->now.queues, "queues"), index, queue) {
-        if (r < 0 || index >= lines)
-            break;
-        r = add_queue(view, table, queue);
+    // Where not all have room, those in which there is something come first.
+    for (int pass = 0; pass < 2; pass++) {
+        json_array_foreach (queues, index, queue) {
+            bool is_first = are_all || member_number(queue, "running") > 0 || waiting_in(queue) > 0;
+            if (r < 0 || added == rows)
+                break;
+            if (is_first != (pass == 0))
+                continue;
+            r = add_queue(view, table, queue);
+            added++;
+        }
     }
     if (r == 0)
         r = put_table(table, out, width, lines);
+    if (r == 0 && !are_all && lines > 1)
+        fprintf(out, "… %zu more\n", count - added);
     table_free(table);
     return r;
 }
@@ -236,10 +257,14 @@ static int put_all(const struct cli *cli, const struct top_view *view, FILE *out
     size_t left = height > HEAD_LINES ? height - HEAD_LINES : 0;
     size_t queues = json_array_size(json_object_get(view->now.queues, "queues")) + 1;
     size_t runs = json_array_size(json_object_get(view->now.running, "tasks")) + 1;
+    size_t failures = json_array_size(json_object_get(view->now.failed, "tasks")) + 1;
+    size_t most = left > runs + failures ? left - runs - failures : 0;
 
     put_head(view, out, cli->width);
-    if (queues > (left + 1) / 2)
-        queues = (left + 1) / 2;
+    if (most < (left + 1) / 2)
+        most = (left + 1) / 2;
+    if (queues > most)
+        queues = most;
     left -= queues;
     if (runs > (left + 1) / 2)
         runs = (left + 1) / 2;
