@@ -97,11 +97,23 @@ int cmd_queues(struct cli *cli)
 
 /* ---- pause and resume ---- */
 
+/* The nearest one, or NULL; no memory is no fault: it is a hint. */
+static const char *near_queue(const json_t *queues, const char *name)
+{
+    size_t count = json_array_size(queues);
+    const char **names = calloc(count + 1, sizeof(*names));
+
+    for (size_t i = 0; names != NULL && i < count; i++)
+        names[i] = member_text(json_array_get(queues, i), "name");
+    const char *near = names == NULL ? NULL : nearest_name(name, names);
+    free((void *)names);
+    return near;
+}
+
 /* Says so, and what was meant or which there are: not a path of the API's, as the daemon does. */
 static int no_queue(const struct cli *cli, const char *name)
 {
     enum { SHOWN = 8 };
-    const char *names[SHOWN + 1] = {NULL};
     const struct http_request request = {.method = "GET", .path = "/v1/queues"};
     struct http_reply reply;
     char list[SHOWN * (CONFIG_NAME_MAX + 2) + 1] = "";
@@ -110,12 +122,11 @@ static int no_queue(const struct cli *cli, const char *name)
     int r = http_call(cli->http, &request, &reply, NULL);
     const json_t *queues = json_object_get(reply.json, "queues");
     size_t count = r < 0 ? 0 : json_array_size(queues);
-    for (size_t i = 0; i < count && count <= SHOWN; i++) {
-        names[i] = member_text(json_array_get(queues, i), "name");
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i == 0 ? "" : ", ",
-                                 names[i]);
-    }
-    const char *near = nearest_name(name, names);
+    // Whoever answers: no name is longer than a daemon's can be.
+    for (size_t i = 0; i < count && count <= SHOWN; i++)
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%.*s", i == 0 ? "" : ", ",
+                                 CONFIG_NAME_MAX, member_text(json_array_get(queues, i), "name"));
+    const char *near = near_queue(queues, name);
     if (near != NULL)
         (void)cli_fault(0, "there is no queue '%s': did you mean '%s'?", name, near);
     else if (used > 0)

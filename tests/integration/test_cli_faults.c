@@ -68,11 +68,29 @@ static void a_queue_that_is_not_there_is_told_with_those_that_are(void)
 
     daemon_configure(daemon,
                      "queue: { a: { }; b: { }; c: { }; d: { }; e: { }; f: { }; g: { }; h: { "
-                     "}; i: { }; };\nkind: { };\n");
+                     "}; invoices: { }; };\nkind: { };\n");
     daemon_start(daemon);
     expect_run(runnel(daemon, "pause", "nope"), 4, "",
                "runnel: there is no queue 'nope': see runnel queues\n");
+    expect_run(runnel(daemon, "pause", "invoicse"), 4, "",
+               "runnel: there is no queue 'invoicse': did you mean 'invoices'?\n");
     daemon_stop(daemon);
+
+    // Whoever answers in its place.
+    struct fake *fake = fake_new();
+    char *name = plain_text("%0999d", 0);
+    struct background *pause = runnel_start(daemon, "--url", fake->url, "pause", "nope");
+    (void)fake_take(fake);
+    fake_answer(fake, 404, "{}");
+    (void)fake_take(fake);
+    fake_answer(fake, 200,
+                plain_text("{\"queues\":[{\"name\":\"%s\"},{\"name\":\"%s\"},{\"name\":\"%s\"}]}",
+                           name, name, name));
+    assert_int_equal(background_end(pause, 20000), 4);
+    assert_string_equal(background_err(pause),
+                        plain_text("runnel: there is no queue 'nope'; there are %064d, %064d, "
+                                   "%064d\n",
+                                   0, 0, 0));
 }
 
 static void an_address_with_the_other_scheme_is_told(void)
