@@ -147,6 +147,19 @@ static int print_saved(const struct download *download, json_t *counts, const ch
     return code;
 }
 
+/* The end of both: kept and told, or gone. Takes the counts. */
+static int finish(struct download *download, int code, json_t *counts, const char *more)
+{
+    if (code == 0)
+        code = save_keep(&download->save);
+    else
+        save_discard(&download->save);
+    if (code == 0)
+        code = print_saved(download, counts, more);
+    json_decref(counts);
+    return code;
+}
+
 /* ---- backup ---- */
 
 /* Of each check's lines only the faults. */
@@ -201,14 +214,7 @@ int cmd_backup(struct cli *cli)
     if (code != 0)
         return code;
     code = verify(&download, &counts);
-    if (code == 0)
-        code = save_keep(&download.save);
-    else
-        save_discard(&download.save);
-    if (code == 0)
-        code = print_saved(&download, counts, ", checked");
-    json_decref(counts);
-    return code;
+    return finish(&download, code, counts, ", checked");
 }
 
 /* ---- export ---- */
@@ -242,12 +248,5 @@ int cmd_export(struct cli *cli)
     if (code != 0)
         return code;
     code = count_lines(&download, &head);
-    if (code == 0)
-        code = save_keep(&download.save);
-    else
-        save_discard(&download.save);
-    if (code == 0)
-        code = print_saved(&download, head, "");
-    json_decref(head);
-    return code;
+    return finish(&download, code, head, "");
 }

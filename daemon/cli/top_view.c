@@ -189,6 +189,7 @@ static int put_queues(const struct top_view *view, FILE *out, size_t width, size
     bool are_all = count < lines; // below the titles
     size_t rows = are_all ? count : lines > 2 ? lines - 2 : 0;
     struct table *table = NULL;
+    char more[FORMAT_BYTES];
     size_t added = 0;
     size_t index;
     json_t *queue;
@@ -208,8 +209,10 @@ static int put_queues(const struct top_view *view, FILE *out, size_t width, size
     }
     if (r == 0)
         r = put_table(table, out, width, lines);
-    if (r == 0 && !are_all && lines > 1)
-        fprintf(out, "… %zu more\n", count - added);
+    if (r == 0 && !are_all && lines > 1) {
+        (void)snprintf(more, sizeof(more), "… %zu more", count - added);
+        put_line(out, width, more);
+    }
     table_free(table);
     return r;
 }

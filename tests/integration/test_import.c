@@ -307,7 +307,7 @@ static void a_broken_line_is_named_and_nothing_is_stored(void)
     } rows[] = {
         {"{'id':1,'colour':1}\n", 3, "a task has no colour"},
         {"{'id':1", 3, "it is no JSON"},
-        {"", 1, "of 1 tasks 0 are there"},
+        {"", 2, "it is the last one, and 0 of the 1 tasks that the head names are there"},
         {"{'id':1,'state':'queued','queue':'none','kind':'echo','priority':0,'run':0,'attempt':0,"
          "'interruptions':0,'created_at_ms':1}\n",
          3, "there is no line before it for its queue"},
