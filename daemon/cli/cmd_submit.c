@@ -31,12 +31,15 @@ static int store(const struct cli *cli, struct http_reply *ret_reply)
         .method = "POST", .path = "/v1/tasks", .body = body, .key = key};
     int r = http_call(cli->http, &request, ret_reply, &error);
     free(body);
-    bool is_unknown = r == -ECONNRESET || r == -ETIMEDOUT;
+    bool is_interrupted = r == -ECANCELED;
+    bool is_unknown = ret_reply->is_sent && (r == -ECONNRESET || r == -ETIMEDOUT || is_interrupted);
     if (is_unknown)
-        code = cli_fault(CLI_NO_CONNECTION, "%s: whether the task is stored is not known%s",
-                         error.text,
+        code = cli_fault(is_interrupted ? CLI_INTERRUPTED : CLI_NO_CONNECTION,
+                         "%s: whether the task is stored is not known%s", error.text,
                          key == NULL ? " (with --key the call could be repeated)"
                                      : "; repeat the call with the same --key");
+    else if (is_interrupted)
+        code = cli_fault(CLI_INTERRUPTED, "interrupted; nothing is stored");
     else if (r < 0)
         code = cli_no_answer(r, &error);
     else if (ret_reply->status / 100 != 2)

@@ -285,6 +285,15 @@ static void what_was_not_asked_for_yet_is_interrupted_for_good(void)
 
     assert_int_equal(background_end(cancel, 20000), 130);
     assert_string_equal(background_err(cancel), "runnel: interrupted; nothing is cancelled\n");
+    int first = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(first >= 0);
+
+    struct background *run = runnel_start(daemon, "--url", url, "run", "echo");
+    assert_int_equal(poll(&wanted, 1, 30000), 1);
+    assert_int_equal(kill(run->pid, SIGINT), 0);
+    assert_int_equal(background_end(run, 20000), 130);
+    assert_string_equal(background_err(run), "runnel: interrupted; nothing is stored\n");
+    assert_int_equal(close(first), 0);
     assert_int_equal(close(listener), 0);
 }
 
@@ -302,6 +311,15 @@ static void an_action_on_many_waits_for_its_end_or_says_what_is_open(void)
     assert_string_equal(background_err(interrupted),
                         "runnel: interrupted; if the call has arrived, the daemon goes on to "
                         "the end\n");
+    fake_cut(fake);
+
+    struct background *run = runnel_start(daemon, "--url", fake->url, "run", "echo", "--key=k");
+    (void)fake_take(fake);
+    assert_int_equal(kill(run->pid, SIGINT), 0);
+    assert_int_equal(background_end(run, 20000), 130);
+    assert_string_equal(background_err(run),
+                        "runnel: interrupted: whether the task is stored is not known; repeat the "
+                        "call with the same --key\n");
     fake_cut(fake);
 
     struct background *broken = runnel_start(daemon, "--url", fake->url, "rm", "--all");
