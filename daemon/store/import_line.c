@@ -313,7 +313,12 @@ static int store_line(struct import_lines *lines, enum exchange_line *ret_sort)
 int import_line(struct import_lines *lines, const char *line, size_t length,
                 enum exchange_line *ret_sort)
 {
+    static const char gzip[] = {'\x1f', '\x8b'};
+
     forget_values(lines);
+    // As it is kept, more often than not.
+    if (length >= sizeof(gzip) && memcmp(line, gzip, sizeof(gzip)) == 0)
+        return broken(lines, "it is compressed by gzip, and has to be unpacked first");
     if (length > INT32_MAX || memchr(line, '\0', length) != NULL || !buffer_is_utf8(line, length))
         return broken(lines, "it is no UTF-8 text");
     int result = sqlite3_bind_text(lines->sort, 1, line, (int)length, SQLITE_STATIC);

@@ -160,6 +160,7 @@ static const struct {
 } breaks[] = {
     {NULL, "", "line 1: there is none"},
     {NULL, "\n", "line 1: it is no JSON"},
+    {NULL, "\x1f\x8b\x08\n", "line 1: it is compressed by gzip, and has to be unpacked first"},
     {NULL, "[]\n", "line 1: it is no line of an export"},
     {NULL, "{'a':1}\n", "line 1: it is no line of an export"},
     {NULL, "{'name':'default'}\n", "line 1: an export begins with its head"},
