@@ -65,7 +65,6 @@ static const char *name_of(const struct upload *upload)
 /* How to go on, behind what went wrong. */
 static void tell_key(const struct upload *upload, const char *first)
 {
-
     if (upload->key != NULL)
         (void)cli_fault(0, "%sgo on with%s: runnel %s --key %s %s", first,
                         is_stdin(upload) ? " the same lines and" : "", upload->cli->command_name,
@@ -94,7 +93,7 @@ static int refused(const struct upload *upload, const struct http_reply *reply)
         (void)snprintf(first, sizeof(first), "%s %s stored; ", format_count(stored, count),
                        stored == 1 ? "line is" : "lines are");
     // What it was tried again for may be over later.
-    if (has_count || upload->patience.in_all > 0)
+    if (has_count || patience_is_for(0, reply->status))
         tell_key(upload, first);
     return code;
 }
@@ -167,11 +166,13 @@ static int round_of(struct upload *upload)
         tell_round(upload, r, &reply, &error);
         is_worth = patience_again(&upload->patience, reply.retry_after_ms);
     }
+    // Between two tries.
+    bool is_cut = interrupt_seen() && patience_is_for(r, reply.status);
     progress_clear(&upload->progress);
     if (is_done)
         code = upload->done_fn(upload, &reply);
     else if (!is_worth || upload->source.error < 0)
-        code = r < 0 || interrupt_seen() ? broken_off(upload, r, &error) : refused(upload, &reply);
+        code = r < 0 || is_cut ? broken_off(upload, r, &error) : refused(upload, &reply);
     http_reply_fini(&reply);
     return code;
 }

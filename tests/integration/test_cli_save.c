@@ -493,6 +493,17 @@ static void an_import_that_is_interrupted_says_what_is_open(void)
                         plain_text("%srunnel: interrupted\n%s", trying, go_on));
     fake_cut(fake);
 
+    // A fault of its own is not worth a key, whatever was before.
+    struct background *broken = runnel_start(daemon, "--url", fake->url, "import", "--key=k", path);
+    (void)take_upload(fake);
+    fake_answer(fake, 503, detail);
+    (void)take_upload(fake);
+    fake_answer(fake, 422, "{\"detail\":\"line 3: no JSON\"}");
+    assert_int_equal(background_end(broken, 20000), 6);
+    assert_string_equal(background_err(broken),
+                        plain_text("%srunnel: %s: line 3: no JSON\n", trying, path));
+    fake_cut(fake);
+
     // As long as it was willing to wait.
     struct background *given_up =
         runnel_start(daemon, "--url", fake->url, "import", "--key=k", "--retry-for=50ms", path);
