@@ -172,8 +172,8 @@ static int stay_until_told(rn_context *ctx, void *arg, unsigned worker, void *ta
 {
     (void)ctx;
     (void)arg;
+    atomic_store(&ran_on[number_of(task)], worker); // before it counts as inside
     enter(worker);
-    atomic_store(&ran_on[number_of(task)], worker);
     while (!atomic_load(&may_end[number_of(task)]))
         (void)sched_yield();
     leave(worker, task);

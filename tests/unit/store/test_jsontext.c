@@ -47,7 +47,7 @@ static void what_is_written_is_whole_or_nothing(void **state)
     json_error_t error;
     json_t *json = json_object();
     for (int i = 0; i < 40; i++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof(name), "member-%d", i);
         assert_int_equal(json_object_set_new(json, name, json_true()), 0);
     }
