@@ -2,7 +2,8 @@
  * Which group is ours: a pid is not given to another process while a group has it as its number. So
  * with a living process of that pid the start time decides, and without one what is left of the
  * group is the task's. A zombie counts as gone: it runs nothing, and who should reap it may never
- * do so.
+ * do so. But one of which a thread is left does not: it may have been the first thread alone that
+ * has ended.
  */
 #include "store/leftovers.h"
 
@@ -20,12 +21,13 @@
 enum { WAIT_MS = 5000, LOOK_AGAIN_MS = 20 };
 
 // Fields of /proc/PID/stat, counted from the one behind the command's closing bracket (see proc(5),
-// there 3, 5 and 22).
-enum { STAT_STATE = 0, STAT_GROUP = 2, STAT_START_TIME = 19, STAT_FIELDS = 20 };
+// there 3, 5, 20 and 22).
+enum { STAT_STATE = 0, STAT_GROUP = 2, STAT_THREADS = 17, STAT_START_TIME = 19, STAT_FIELDS = 20 };
 
 struct process {
     char state;
     uint64_t group;
+    uint64_t threads; // a zombie counts as one
     uint64_t start_time;
 };
 
@@ -54,6 +56,7 @@ static int look_at(const char *pid, struct process *ret_process)
     }
     struct process process = {.state = fields[STAT_STATE][0]};
     if (units_unsigned(fields[STAT_GROUP], INT64_MAX, &process.group) < 0 ||
+        units_unsigned(fields[STAT_THREADS], INT64_MAX, &process.threads) < 0 ||
         units_unsigned(fields[STAT_START_TIME], UINT64_MAX, &process.start_time) < 0)
         return -ENOENT;
     *ret_process = process;
@@ -62,7 +65,7 @@ static int look_at(const char *pid, struct process *ret_process)
 
 static bool is_gone(const struct process *process)
 {
-    return process->state == 'Z' || process->state == 'X';
+    return (process->state == 'Z' && process->threads <= 1) || process->state == 'X';
 }
 
 static bool is_ours(const struct slot_left *left)
