@@ -330,7 +330,7 @@ check-integration: $(call chosen,$(integration_tests)) $(daemons) $(manual) $(se
 	@$(run_tests) $(call chosen,$(integration_tests)) -- $(seen_test)
 
 check-long: $(call chosen,$(integration_tests)) $(daemons) $(seen_test) ## the integration tests with many more rounds
-	@export RUNNEL_LONG=1 TEST_TIMEOUT=3600; $(run_tests) $(call chosen,$(integration_tests)) -- $(seen_test)
+	@export RUNNEL_LONG=1 TEST_TIMEOUT=3600 RUNNEL_SEED="$${RUNNEL_SEED:-$$(date +%s)}"; $(run_tests) $(call chosen,$(integration_tests)) -- $(seen_test)
 
 .PHONY: check-openapi
 check-openapi: ## the API's description: two validators, and a TypeScript client; needs npm and what it installs in build/openapi/

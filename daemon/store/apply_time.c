@@ -350,18 +350,30 @@ int apply_sweep(struct writer *writer, struct store_op *op)
 static int claim_rows(struct writer *writer, struct store_op *op, enum sqlite_statement which)
 {
     struct sqlite *sqlite = &writer->sqlite;
+    struct queue_key last = op->claim.after;
+    bool has_last = op->claim.has_after;
     int r = 0;
 
+    if (op->claim.count > 0) {
+        const struct record *record = op->claim.rows[op->claim.count - 1];
+        last = (struct queue_key){.priority = record->priority, .id = record->id};
+        has_last = true;
+    }
     while (op->claim.count < op->claim.limit && (r = sqlite_next(sqlite, which)) == 1) {
         r = sqlite_record_new(sqlite, which, writer->queues, &op->claim.rows[op->claim.count],
                               NULL);
         if (r < 0)
             break;
         const struct record *record = op->claim.rows[op->claim.count++];
-        if (record->state != TASK_QUEUED || strcmp(record->queue, op->claim.queue) != 0) {
-            r = -EBADMSG; // the index has what the table does not
+        const struct queue_key key = {.priority = record->priority, .id = record->id};
+        bool is_behind = !has_last || queue_key_compare(last, key) < 0;
+        if (!is_behind || record->state != TASK_QUEUED ||
+            strcmp(record->queue, op->claim.queue) != 0) {
+            r = -EBADMSG; // the index has what the table does not, or in another order
             break;
         }
+        last = key;
+        has_last = true;
     }
     sqlite_reset(sqlite, which);
     return r < 0 ? r : 0;

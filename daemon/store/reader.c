@@ -234,8 +234,11 @@ static int age(struct reader *reader, struct store_read *read)
         r = sqlite_next(sqlite, SQL_AGE_PRIORITY);
         if (r <= 0)
             break;
+        int64_t above = priority;
         priority = sqlite_int(sqlite, SQL_AGE_PRIORITY, 0);
         sqlite_reset(sqlite, SQL_AGE_PRIORITY);
+        if (priority >= above)
+            return -EBADMSG; // the index has another order: it would be found for ever
 
         sqlite_bind(sqlite, SQL_AGE_ROWS, 1, number);
         sqlite_bind(sqlite, SQL_AGE_ROWS, 2, priority);

@@ -195,6 +195,33 @@ static int too_new(const char *path, int64_t version, struct error *reterr)
     return r;
 }
 
+/*
+ * The schema's format in the file's header (sqlite.org/fileformat2.html, 1.3): SQLite looks at its
+ * last byte only, until an upgrade that adds a column takes the whole for an older format, which
+ * knows no descending index. 0: not yet written into the file itself.
+ */
+static int look_at_format(struct sqlite *sqlite, const char *path, struct error *reterr)
+{
+    enum { FORMAT_AT = 44, FORMAT = 4 };
+    unsigned char bytes[4] = {0};
+    sqlite3_file *file = NULL;
+
+    // Through SQLite's own descriptor: closing another one of this file would give its locks up.
+    int result = sqlite3_file_control(sqlite->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (result == SQLITE_OK)
+        result = file->pMethods->xRead(file, bytes, sizeof(bytes), FORMAT_AT);
+    if (result == SQLITE_IOERR_SHORT_READ)
+        return 0; // a file that is new
+    if (result != SQLITE_OK)
+        return error_set(reterr, sqlite_error(sqlite, result),
+                         "cannot read the header of the store '%s': %s", path,
+                         sqlite3_errstr(result));
+    bool is_known =
+        bytes[0] == 0 && bytes[1] == 0 && bytes[2] == 0 && (bytes[3] == 0 || bytes[3] == FORMAT);
+    return is_known ? 0
+                    : error_set(reterr, -EBADMSG, "the header of the store '%s' is damaged", path);
+}
+
 int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)
 {
     int64_t application = 0;
@@ -217,7 +244,7 @@ int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, st
     if (!is_new && version < 1)
         return error_set(reterr, -EBADMSG, "the store '%s' has no version: it is damaged", path);
     *ret_version = (int)version;
-    return 0;
+    return look_at_format(sqlite, path, reterr);
 }
 
 int schema_model(int version, struct sqlite *ret_sqlite, struct error *reterr)

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "disk.h"
@@ -34,8 +33,7 @@ static bool is_sanitized(void)
 static uint32_t seed(void)
 {
     const char *text = getenv("RUNNEL_SEED");
-    uint32_t value =
-        text == NULL ? (uint32_t)time(NULL) % 1000000 + 1 : (uint32_t)strtoul(text, NULL, 10);
+    uint32_t value = text == NULL ? 4711 : (uint32_t)strtoul(text, NULL, 10);
 
     print_message("seed %u (RUNNEL_SEED)\n", value);
     for (unsigned warm = 0; warm < 8; warm++)

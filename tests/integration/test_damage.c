@@ -119,8 +119,7 @@ static bool serves(struct daemon *daemon, const char *what)
 static void a_damaged_store_is_refused_or_served_and_nothing_crashes(void)
 {
     const char *seed_text = getenv("RUNNEL_SEED");
-    uint32_t first = seed_text == NULL ? (uint32_t)(now_ns() % 1000000) + 1
-                                       : (uint32_t)number_in(seed_text, NULL);
+    uint32_t first = seed_text == NULL ? 4711 : (uint32_t)number_in(seed_text, NULL);
     unsigned rounds = is_long() ? 2000 : is_sanitized() ? 50 : 200;
     unsigned refused = 0;
     unsigned served = 0;

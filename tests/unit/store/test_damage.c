@@ -1,11 +1,13 @@
 /* An index that has what its table does not: SQLite takes it as it is, so the store has to see it
  * before it acts on it, or finds the same row for ever. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/check.h"
 #include "support.h"
 
 enum { EXIT_DAMAGED = 65 };
@@ -72,6 +74,43 @@ static void a_claim_ends_where_the_index_names_a_task_that_is_not_queued(void **
 
     struct store_op claim = {.type = STORE_CLAIM, .claim = {.queue = "a", .limit = 10}};
     assert_int_equal(end_of(fixture, &claim), EXIT_DAMAGED);
+}
+
+static void a_claim_ends_where_the_index_has_another_order(void **state)
+{
+    struct fixture *fixture = *state;
+    open_store(fixture);
+    struct record *record = new_record("a", "k", NULL);
+    record->priority = 5;
+    (void)put_one(fixture, record);
+    (void)put_many(fixture, "a", 1);
+    close_store(fixture);
+    // From here on SQLite takes the order of its tree, 5 before 0, for an ascending one.
+    change_file(fixture, "PRAGMA writable_schema = ON;"
+                         "UPDATE sqlite_schema SET sql = replace(sql, 'priority DESC', 'priority')"
+                         " WHERE name = 'tasks_queued'");
+
+    struct store_op claim = {.type = STORE_CLAIM, .claim = {.queue = "a", .limit = 10}};
+    assert_int_equal(end_of(fixture, &claim), EXIT_DAMAGED);
+}
+
+static void a_format_in_the_header_that_sqlite_overlooks_is_damage(void **state)
+{
+    // Bytes 44 to 47 of the file; SQLite looks at the last one only, until it adds a column.
+    static const unsigned char formats[][4] = {{147, 0, 0, 4}, {0, 0, 1, 4}, {0, 0, 0, 3}};
+    struct fixture *fixture = *state;
+    open_store(fixture);
+    close_store(fixture);
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        struct store_check_result result;
+        struct error error = {0};
+        int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, formats[i], 4, 44), 4);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(try_open(fixture, &error), -EBADMSG);
+        assert_non_null(strstr(error.text, "header"));
+        assert_int_equal(store_check(fixture->path, NULL, NULL, &result, &error), -EBADMSG);
+    }
 }
 
 static void scheduled_tasks(struct fixture *fixture, int64_t expires_at_ms)
@@ -163,6 +202,8 @@ int main(void)
 #define DAMAGE_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, store_teardown)
         DAMAGE_TEST(a_start_ends_where_the_index_names_a_task_that_does_not_run),
         DAMAGE_TEST(a_claim_ends_where_the_index_names_a_task_that_is_not_queued),
+        DAMAGE_TEST(a_claim_ends_where_the_index_has_another_order),
+        DAMAGE_TEST(a_format_in_the_header_that_sqlite_overlooks_is_damage),
         DAMAGE_TEST(what_is_due_by_the_index_alone_is_not_started),
         DAMAGE_TEST(what_has_expired_by_the_index_alone_is_not_ended_again),
         DAMAGE_TEST(what_retention_finds_by_the_index_alone_ends_the_sweep),
