@@ -196,30 +196,52 @@ static int too_new(const char *path, int64_t version, struct error *reterr)
 }
 
 /*
- * The schema's format in the file's header (sqlite.org/fileformat2.html, 1.3): SQLite looks at its
- * last byte only, until an upgrade that adds a column takes the whole for an older format, which
- * knows no descending index. 0: not yet written into the file itself.
+ * What is the same in the header of every file of Runnel's (sqlite.org/fileformat2.html, 1.3), and
+ * what SQLite makes something else of in silence: with a higher version for writing it reads only;
+ * of the schema's format it looks at the last byte, until an upgrade that adds a column takes the
+ * whole for an older one, which knows no descending index. What is not yet written is 0.
  */
-static int look_at_format(struct sqlite *sqlite, const char *path, struct error *reterr)
+static bool is_header_sound(const unsigned char *header)
 {
-    enum { FORMAT_AT = 44, FORMAT = 4 };
-    unsigned char bytes[4] = {0};
+    static const struct {
+        unsigned char at, bytes, is, or ;
+    } fields[] = {
+        {18, 1, 2, 1}, {19, 1, 2, 1}, // versions for writing and reading: 2 has a log
+        {20, 1, 0, 0},                // nothing kept free in a page
+        {44, 4, 4, 0},                // the schema's format
+        {48, 4, 0, 0},                // no size of a cache
+        {56, 4, 1, 0},                // UTF-8
+        {72, 4, 0, 0}, {76, 4, 0, 0}, {80, 4, 0, 0}, {84, 4, 0, 0}, {88, 4, 0, 0}, // unused
+    };
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        uint32_t value = 0;
+        for (unsigned char byte = 0; byte < fields[i].bytes; byte++)
+            value = value << 8 | header[fields[i].at + byte];
+        if (value != fields[i].is && value != fields[i].or)
+            return false;
+    }
+    return true;
+}
+
+static int look_at_header(struct sqlite *sqlite, const char *path, struct error *reterr)
+{
+    unsigned char header[100] = {0};
     sqlite3_file *file = NULL;
 
     // Through SQLite's own descriptor: closing another one of this file would give its locks up.
     int result = sqlite3_file_control(sqlite->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
     if (result == SQLITE_OK)
-        result = file->pMethods->xRead(file, bytes, sizeof(bytes), FORMAT_AT);
+        result = file->pMethods->xRead(file, header, sizeof(header), 0);
     if (result == SQLITE_IOERR_SHORT_READ)
         return 0; // a file that is new
     if (result != SQLITE_OK)
         return error_set(reterr, sqlite_error(sqlite, result),
                          "cannot read the header of the store '%s': %s", path,
                          sqlite3_errstr(result));
-    bool is_known =
-        bytes[0] == 0 && bytes[1] == 0 && bytes[2] == 0 && (bytes[3] == 0 || bytes[3] == FORMAT);
-    return is_known ? 0
-                    : error_set(reterr, -EBADMSG, "the header of the store '%s' is damaged", path);
+    if (!is_header_sound(header))
+        return error_set(reterr, -EBADMSG, "the header of the store '%s' is damaged", path);
+    return 0;
 }
 
 int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, struct error *reterr)
@@ -244,7 +266,7 @@ int schema_version(struct sqlite *sqlite, const char *path, int *ret_version, st
     if (!is_new && version < 1)
         return error_set(reterr, -EBADMSG, "the store '%s' has no version: it is damaged", path);
     *ret_version = (int)version;
-    return look_at_format(sqlite, path, reterr);
+    return look_at_header(sqlite, path, reterr);
 }
 
 int schema_model(int version, struct sqlite *ret_sqlite, struct error *reterr)
