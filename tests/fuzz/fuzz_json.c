@@ -210,7 +210,7 @@ static void members_are_found(const char *text, const struct scan *scan, json_t 
         if (strlen(key) == 0 || strlen(key) > CONFIG_NAME_MAX)
             continue;
         (void)stpcpy(stpcpy(stpcpy(placeholder, "{"), key), "}");
-        if (!config_placeholder(placeholder, &before, name))
+        if (!config_placeholder(placeholder, &before, name) || strcmp(name, key) != 0)
             continue; // no name that is looked for
         HOLDS(args_member_text(text + scan->begin, scan->end - scan->begin, key, &found, &length));
         expect_meaning(found, length, member);
