@@ -114,7 +114,7 @@ $(BUILD)/lib/examples/%.o: flags = -fPIE -Ilib/include
 $(BUILD)/daemon/%.o: flags = -fPIE -DRUNNEL_VERSION='"$(VERSION)"' -Ilib/include -Idaemon
 $(BUILD)/tests/unit/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -I$(<D)
 $(BUILD)/tests/unit/lib/%.o: flags = -fPIE -Ilib/include -Ilib/src -Itests/unit
-$(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration
+$(BUILD)/tests/integration/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/integration -Itests/unit
 $(BUILD)/tests/crash/%.o: flags = -fPIE -Ilib/include -Idaemon -Itests/unit -Itests/unit/store
 $(BUILD)/tests/bench/lib/%.o: flags = -fPIE -Ilib/include -Itests/bench
 $(BUILD)/tests/examples/%.o: flags = -fPIE -Ilib/include
@@ -236,7 +236,7 @@ $(BUILD)/tests/unit/api/test_json_suite $(BUILD)/tests/integration/test_json_sui
 
 integration_sources := $(wildcard tests/integration/test_*.c)
 integration_tests := $(integration_sources:%.c=$(BUILD)/%)
-integration_support := $(call objects_of,$(filter-out $(integration_sources),$(wildcard tests/integration/*.c)))
+integration_support := $(call objects_of,$(filter-out $(integration_sources),$(wildcard tests/integration/*.c)) tests/unit/folder.c)
 
 # The commands that integration tests let the daemon run.
 integration_tools := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/tools/*.c))

@@ -37,7 +37,7 @@ options_of() {
     */test_json_suite.c) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/api -Itests/integration -Itests/json ;;
     tests/unit/lib/*) printf '%s\n' -Ilib/src -Itests/unit "-I${1%/*}" ;;
     tests/unit/*) printf '%s\n' -Idaemon -Itests/unit "-I${1%/*}" ;;
-    tests/integration/*) printf '%s\n' -Idaemon -Itests/integration ;;
+    tests/integration/*) printf '%s\n' -Idaemon -Itests/integration -Itests/unit ;;
     tests/crash/*) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/store ;;
     tests/fuzz/*) printf '%s\n' -Idaemon -Itests/unit -Itests/unit/api -Itests/fuzz ;;
     tests/openapi/*) printf '%s\n' -Idaemon -Itests/unit -Itests/integration ;;

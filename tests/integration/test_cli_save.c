@@ -4,12 +4,13 @@
  */
 #include "harness_cli.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "folder.h"
 
 static const char config[] = "queue: { default: { workers = 4 }; };\n"
                              "kind: { echo: { builtin = 'echo' }; };\n";
@@ -32,18 +33,6 @@ static const char *new_folder(void)
 
     assert_int_equal(mkdir(folder, 0700), 0);
     return folder;
-}
-
-static unsigned files_in(const char *folder)
-{
-    DIR *stream = opendir(folder);
-    unsigned count = 0;
-
-    assert_non_null(stream);
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        count += entry->d_name[0] != '.';
-    (void)closedir(stream);
-    return count;
 }
 
 static char *bytes_of(const char *path, size_t *ret_count)
@@ -99,7 +88,7 @@ static void a_backup_is_a_store_from_which_a_daemon_starts(void)
     assert_true(contains(run.out, " KiB, 3 tasks, 0 keys, checked, "));
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(folder_entries(folder), 1);
     struct run json = runnel(daemon, "backup", "--json", plain_text("%s/c.db", folder));
     assert_true(contains(json.out, "\"tasks\":3,\"keys\":0}\n"));
     daemon_stop(daemon);
@@ -139,7 +128,7 @@ static void a_backup_replaces_nothing(void)
     assert_int_equal(background_end(backup, 30000), 2);
     assert_string_equal(background_err(backup), is_there);
     assert_string_equal(file_read(path), "mine");
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(folder_entries(folder), 1);
 
     struct run standard = runnel(daemon, "backup", "-");
     assert_int_equal(standard.status, 2);
@@ -155,9 +144,9 @@ static void expect_nothing(struct background *background, const char *folder, in
 {
     int ended = background_end(background, 30000);
 
-    if (ended != status || !contains(background_err(background), err) || files_in(folder) != 0 ||
-        background_out(background)[0] != '\0')
-        fail_msg("%d, %u files:\n%s%s", ended, files_in(folder), background_out(background),
+    if (ended != status || !contains(background_err(background), err) ||
+        folder_entries(folder) != 0 || background_out(background)[0] != '\0')
+        fail_msg("%d, %u files:\n%s%s", ended, folder_entries(folder), background_out(background),
                  background_err(background));
 }
 
@@ -177,7 +166,7 @@ static void a_backup_that_is_not_whole_is_not_kept(void)
         (void)fake_take(fake);
         fake_head(fake, "vnd.sqlite3", count);
         fake_send(fake, bytes, (int64_t)count / 2);
-        eventually(files_in(folder) == 1, 20000);
+        eventually(folder_entries(folder) == 1, 20000);
         if (signals[i] == 0)
             fake_cut(fake); // the daemon has gone
         else
@@ -248,13 +237,13 @@ static void what_cannot_be_written_is_said_and_removed(void)
     assert_int_equal(run.status, 74);
     assert_string_equal(run.err,
                         plain_text("runnel: %s/b.db can't be written (File too large)\n", folder));
-    assert_int_equal(files_in(folder), 0);
+    assert_int_equal(folder_entries(folder), 0);
     // Nor does it stay where nobody reads why.
     expect_run(runnel_shell(daemon, plain_text("exec 7> >(:); wait $!; ulimit -f 4; trap '' XFSZ; "
                                                "$RUNNEL backup '%s/b.db' 2>&7; echo $?",
                                                folder)),
                0, "141\n", "");
-    assert_int_equal(files_in(folder), 0);
+    assert_int_equal(folder_entries(folder), 0);
     daemon_stop(daemon);
 }
 
@@ -300,7 +289,7 @@ static void an_export_has_all_the_lines_that_its_head_names(void)
     (void)fake_take(fake);
     fake_head(fake, "x-ndjson", 1000);
     fake_send(fake, export_head, -1);
-    eventually(files_in(folder) == 1, 20000);
+    eventually(folder_entries(folder) == 1, 20000);
     fake_cut(fake);
     expect_nothing(cut, folder, 5, "; nothing is kept\n");
 
@@ -310,7 +299,7 @@ static void an_export_has_all_the_lines_that_its_head_names(void)
     assert_int_equal(background_end(kept, 20000), 0);
     assert_true(contains(background_out(kept), "e.ndjson: "));
     assert_string_equal(file_read(path), plain_text("%s%s", export_head, export_rest));
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(folder_entries(folder), 1);
 }
 
 /* ---- import ---- */
@@ -531,7 +520,7 @@ static void what_is_exported_is_imported_once(void)
     struct run exported = runnel(daemon, "export", path);
     assert_int_equal(exported.status, 0);
     assert_true(contains(exported.out, ", 1 queue, 3 tasks, 0 keys, "));
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(folder_entries(folder), 1);
 
     struct daemon *other = daemon_started(config);
     expect_run(runnel(other, "import", "-n", path), 0,

@@ -1,7 +1,6 @@
 /* A file that is there whole or not at all. */
 #include "unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/save.h"
 #include "fault.h"
+#include "folder.h"
 
 enum { NAME_BYTES = 512 };
 
@@ -38,18 +38,6 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static unsigned files(void)
-{
-    DIR *stream = opendir(folder);
-    unsigned count = 0;
-
-    assert_non_null(stream);
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        count += entry->d_name[0] != '.';
-    (void)closedir(stream);
-    return count;
-}
-
 static void it_has_its_name_when_it_is_whole(void **state)
 {
     (void)state;
@@ -70,7 +58,7 @@ static void it_has_its_name_when_it_is_whole(void **state)
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_size, 11);
     assert_int_equal(status.st_mode & 07777, 0600);
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
 }
 
 static void what_was_given_up_leaves_nothing_of_what_stood_beside_it(void **state)
@@ -87,10 +75,10 @@ static void what_was_given_up_leaves_nothing_of_what_stood_beside_it(void **stat
         assert_non_null(file);
         assert_int_equal(fclose(file), 0);
     }
-    assert_int_equal(files(), 5);
+    assert_int_equal(folder_entries(folder), 5);
     save_discard(&save);
 
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 }
 
 static void a_write_or_a_sync_that_fails_is_told(void **state)
@@ -107,14 +95,14 @@ static void a_write_or_a_sync_that_fails_is_told(void **state)
     assert_true(fault_reached());
     assert_int_equal(save.error, -ENOSPC);
     save_discard(&save);
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 
     assert_int_equal(save_begin(&save, path), 0);
     fault_fail(FAULT_FSYNC, 1, EIO);
     assert_int_equal(save_sync(&save), CLI_OUTPUT);
     assert_true(fault_reached());
     save_discard(&save);
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 }
 
 static void nothing_is_replaced(void **state)
@@ -126,9 +114,9 @@ static void nothing_is_replaced(void **state)
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(save_sync(&save), 0);
     assert_int_equal(save_keep(&save), CLI_USAGE);
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
     assert_int_equal(save_begin(&save, path), CLI_USAGE);
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
     assert_int_equal(rmdir(path), 0);
 }
 
@@ -152,7 +140,7 @@ static void a_file_system_that_cannot_rename_so_links(void **state)
         fault_fail(FAULT_RENAMEAT2, 1, errors[i]);
         assert_int_equal(save_keep(&save), 0);
         assert_true(fault_reached());
-        assert_int_equal(files(), 1);
+        assert_int_equal(folder_entries(folder), 1);
         assert_int_equal(stat(path, &status), 0);
         assert_int_equal(status.st_size, 3);
         assert_int_equal(status.st_nlink, 1);
@@ -165,14 +153,14 @@ static void a_file_system_that_cannot_rename_so_links(void **state)
     fault_fail(FAULT_RENAMEAT2, 1, ENOSYS);
     assert_int_equal(save_keep(&save), CLI_USAGE);
     assert_true(fault_reached());
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
     assert_int_equal(rmdir(path), 0);
 
     save_three(&save);
     fault_fail(FAULT_RENAMEAT2, 1, EIO);
     assert_int_equal(save_keep(&save), CLI_OUTPUT);
     assert_true(fault_reached());
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 }
 
 static void a_name_that_cannot_be_is_refused(void **state)

@@ -1,13 +1,13 @@
 /* Services: how many workers there are, which ones come and leave, and under which names. */
 #include <runnel/service.h>
 
-#include <dirent.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fault.h"
+#include "folder.h"
 #include "service_workers.h"
 
 static void workers_have_the_lowest_numbers_and_names_with_them(void **state)
@@ -85,18 +85,6 @@ static void idle_workers_leave_at_once(void **state)
     rn_service_free(service);
 }
 
-static int count_threads(void)
-{
-    DIR *folder = opendir("/proc/self/task");
-    int count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    assert_int_equal(closedir(folder), 0);
-    return count;
-}
-
 static void the_idle_leave_before_the_busy(void **state)
 {
     (void)state;
@@ -105,10 +93,10 @@ static void the_idle_leave_before_the_busy(void **state)
     submit(service, 0);
     wait_until_running(service, 1);
 
-    int threads = count_threads();
+    unsigned threads = folder_entries("/proc/self/task");
     assert_int_equal(rn_service_resize(service, 1), 0);
     // One that is just about to wait may get a task before it sees that it is to leave.
-    while (count_threads() > threads - 2)
+    while (folder_entries("/proc/self/task") > threads - 2)
         (void)sched_yield();
     submit(service, 1);
     submit(service, 2);

@@ -1,7 +1,6 @@
 /* See rig.h. */
 #include "rig.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,16 +257,4 @@ void rig_in_sandbox(const struct rig *rig, bool is_in)
     assert_int_equal(unlink(status), 0);
     assert_int_equal(rmdir(self), 0);
     assert_int_equal(rmdir(proc), 0);
-}
-
-size_t rig_count_descriptors(void)
-{
-    size_t count = 0;
-
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    (void)closedir(folder);
-    return count;
 }

@@ -65,7 +65,4 @@ void rig_with_failing_calls(const long *calls, int error, void (*fn)(struct rig 
 /** From now on the daemon believes that it runs in a sandbox, or in none, which is so at first. */
 void rig_in_sandbox(const struct rig *rig, bool is_in);
 
-/** How many descriptors this process has open. */
-size_t rig_count_descriptors(void);
-
 #endif
