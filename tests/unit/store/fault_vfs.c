@@ -251,6 +251,19 @@ int fault_memory_failed(void)
     return atomic_load(&memory_failures);
 }
 
+void fault_heap_fail(enum fault_heap heap, int nth)
+{
+    if (heap == HEAP_OURS)
+        fault_fail_malloc(nth);
+    else
+        fault_memory_fail(nth);
+}
+
+bool fault_heap_reached(enum fault_heap heap)
+{
+    return heap == HEAP_OURS ? fault_reached() : fault_memory_reset() > 0;
+}
+
 int fault_teardown(void **state)
 {
     fault_vfs_reset();

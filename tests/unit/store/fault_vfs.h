@@ -4,6 +4,7 @@
 #define TESTS_STORE_FAULT_VFS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /** What it does now. Any thread may change it at any time. */
@@ -30,6 +31,13 @@ void fault_memory_fail_from(int nth);
 /** How many have failed; takes the fault back. */
 int fault_memory_reset(void);
 int fault_memory_failed(void);
+
+/** Whose allocations fail. A test of both runs its loop once for each. */
+enum fault_heap { HEAP_OURS, HEAP_OF_SQLITE, HEAP_COUNT };
+/** Makes the nth one from now fail. */
+void fault_heap_fail(enum fault_heap heap, int nth);
+/** Says whether it has, and takes the fault back. */
+bool fault_heap_reached(enum fault_heap heap);
 
 /** The teardown of a test in whose fixture anything was made to fail: nothing does any more. */
 int fault_teardown(void **state);

@@ -426,6 +426,15 @@ int64_t query(struct fixture *fixture, const char *sql)
     return value;
 }
 
+void check_withdrawn(struct fixture *fixture, const struct store_op *op, uint64_t id)
+{
+    size_t out = count_events(fixture, STORE_EVENT_WITHDRAW, id);
+    size_t back = count_events(fixture, STORE_EVENT_RESTORE, id);
+
+    assert_true(op->result == 0 || op->result == -ENOMEM);
+    assert_int_equal(out - back, op->result == 0);
+}
+
 void change_file(struct fixture *fixture, const char *sql)
 {
     assert_null(fixture->store);

@@ -89,6 +89,8 @@ size_t count_events(struct fixture *fixture, enum store_event_type type, uint64_
 int64_t query(struct fixture *fixture, const char *sql);
 /** Compares store_counts with GROUP BY. */
 void check_counts(struct fixture *fixture);
+/** What was withdrawn from the engine for an operation that lacked memory has been given back. */
+void check_withdrawn(struct fixture *fixture, const struct store_op *op, uint64_t id);
 /** Changes the file; the store is closed. */
 void change_file(struct fixture *fixture, const char *sql);
 /** The path of a file beside the store's. Static: one at a time. */

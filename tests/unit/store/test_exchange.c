@@ -89,59 +89,67 @@ static void expect_whole_and_drop(struct fixture *fixture, const char *path, int
     assert_int_equal(unlink(path), 0);
 }
 
-static void without_memory_nothing_is_exported(void **state)
+/* One way of an exchange. */
+struct way {
+    int (*go)(struct fixture *fixture, int fd, struct error *error);
+    void (*look)(struct fixture *fixture, int fd, int r); // what it has left; NULL: nothing is
+    int step; // behind the 300th of SQLite's allocations, which are those of single rows
+};
+
+/* Each allocation fails once, or of those of single rows one in a step. */
+static void fail_each_allocation(struct fixture *fixture, int fd, const struct way *way)
 {
-    struct fixture *fixture = *state;
     struct error error = {0};
     unsigned refusals = 0;
-    int fd = memory_file();
-    made(fixture);
 
-    for (int sort = 0; sort < 2; sort++)
-        for (int nth = 1;; nth++) {
-            if (sort == 0)
-                fault_fail_malloc(nth);
-            else
-                fault_memory_fail(nth);
-            int r = export(fixture, fd, &error);
-            bool failed = sort == 0 ? fault_reached() : fault_memory_reset() > 0;
-            assert_true(r == 0 || (r == -ENOMEM && failed));
+    for (enum fault_heap heap = 0; heap < HEAP_COUNT; heap++)
+        for (int nth = 1;; nth += heap == HEAP_OURS || nth < 300 ? 1 : way->step) {
+            fault_heap_fail(heap, nth);
+            int r = way->go(fixture, fd, &error);
+            bool failed = fault_heap_reached(heap);
+            if (r != 0 && !(r == -ENOMEM && failed))
+                fail_msg("%d, %d: %s", nth, r, error.text);
             refusals += r < 0;
+            if (way->look != NULL)
+                way->look(fixture, fd, r);
             if (!failed)
                 break;
         }
     assert_true(refusals > 10);
+}
+
+static void without_memory_nothing_is_exported(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = memory_file();
+    made(fixture);
+
+    fail_each_allocation(fixture, fd, &(struct way){.go = export, .step = 1});
     (void)close(fd);
+}
+
+static int import_other(struct fixture *fixture, int fd, struct error *error)
+{
+    return import(other_path(fixture), fd, error);
+}
+
+static void look_at_other(struct fixture *fixture, int fd, int r)
+{
+    if (r == 0)
+        expect_whole_and_drop(fixture, other_path(fixture), fd);
+    expect_nothing(other_path(fixture));
 }
 
 static void without_memory_nothing_is_imported(void **state)
 {
     struct fixture *fixture = *state;
-    const char *path = other_path(fixture);
     struct error error = {0};
-    unsigned refusals = 0;
     int fd = memory_file();
     made(fixture);
     assert_int_equal(export(fixture, fd, &error), 0);
 
-    for (int sort = 0; sort < 2; sort++)
-        for (int nth = 1;; nth += sort == 0 || nth < 300 ? 1 : 37) {
-            if (sort == 0)
-                fault_fail_malloc(nth);
-            else
-                fault_memory_fail(nth);
-            int r = import(path, fd, &error);
-            bool failed = sort == 0 ? fault_reached() : fault_memory_reset() > 0;
-            if (r != 0 && !(r == -ENOMEM && failed))
-                fail_msg("%d, %d: %s", nth, r, error.text);
-            refusals += r < 0;
-            if (r == 0)
-                expect_whole_and_drop(fixture, path, fd);
-            expect_nothing(path);
-            if (!failed)
-                break;
-        }
-    assert_true(refusals > 10);
+    fail_each_allocation(fixture, fd,
+                         &(struct way){.go = import_other, .look = look_at_other, .step = 37});
     (void)close(fd);
 }
 

@@ -99,20 +99,25 @@ static int any_operation(struct fixture *fixture, unsigned sort, void (*set_faul
 
 enum { SORTS = 9 };
 
-static void an_operation_without_memory_is_done_or_refused_and_leaves_no_trace(void **state)
+static void fail_each_allocation(struct fixture *fixture, void (*set_fault)(int nth),
+                                 enum fault_heap heap)
 {
-    struct fixture *fixture = *state;
     for (unsigned sort = 0; sort < SORTS; sort++)
         for (int nth = 1;; nth++) {
-            int r = any_operation(fixture, sort, fault_memory_fail, nth);
-            int failed = fault_memory_reset();
+            int r = any_operation(fixture, sort, set_fault, nth);
+            bool failed = fault_heap_reached(heap);
             forget_events(fixture);
-            assert_true(r == 0 || (r == -ENOMEM && failed > 0));
-            if (failed == 0) {
+            assert_true(r == 0 || (r == -ENOMEM && failed));
+            if (!failed) {
                 check_counts(fixture);
                 break;
             }
         }
+}
+
+static void an_operation_without_memory_is_done_or_refused_and_leaves_no_trace(void **state)
+{
+    fail_each_allocation(*state, fault_memory_fail, HEAP_OF_SQLITE);
 }
 
 static void without_memory_for_good_it_is_refused(void **state)
@@ -133,18 +138,7 @@ static void without_memory_for_good_it_is_refused(void **state)
 
 static void our_own_allocations_may_fail_too(void **state)
 {
-    struct fixture *fixture = *state;
-    for (unsigned sort = 0; sort < SORTS; sort++)
-        for (int nth = 1;; nth++) {
-            int r = any_operation(fixture, sort, fault_fail_malloc, nth);
-            bool failed = fault_reached();
-            forget_events(fixture);
-            assert_true(r == 0 || (r == -ENOMEM && failed));
-            if (!failed) {
-                check_counts(fixture);
-                break;
-            }
-        }
+    fail_each_allocation(*state, fault_fail_malloc, HEAP_OURS);
 }
 
 static void a_rolled_back_group_gives_back_what_was_withdrawn(void **state)
@@ -163,10 +157,7 @@ static void a_rolled_back_group_gives_back_what_was_withdrawn(void **state)
         int failed = fault_memory_reset();
         for (uint64_t i = 0; i < 3; i++) {
             const struct store_op *op = &ops[i == 2 ? 3 : i];
-            size_t out = count_events(fixture, STORE_EVENT_WITHDRAW, first + i);
-            size_t back = count_events(fixture, STORE_EVENT_RESTORE, first + i);
-            assert_true(op->result == 0 || op->result == -ENOMEM);
-            assert_int_equal(out - back, op->result == 0);
+            check_withdrawn(fixture, op, first + i);
             assert_int_equal(state_of(fixture, first + i),
                              op->result == 0 ? TASK_CANCELLED : TASK_QUEUED);
         }

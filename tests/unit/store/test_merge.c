@@ -144,20 +144,17 @@ static void without_memory_it_is_all_or_nothing(void **state)
     (void)put_many(fixture, "a", 4);
     struct store_part *part = new_part(fixture, TASKS);
 
-    for (int sort = 0; sort < 2; sort++)
+    for (enum fault_heap heap = 0; heap < HEAP_COUNT; heap++)
         for (int nth = 1;; nth += nth < 150 ? 1 : 7) {
             struct store_op op = new_import(part);
-            if (sort == 0)
-                fault_fail_malloc(nth);
-            else
-                fault_memory_fail(nth);
+            fault_heap_fail(heap, nth);
             int r = run_op(fixture, &op);
-            bool failed = sort == 0 ? fault_reached() : fault_memory_reset() > 0;
+            bool failed = fault_heap_reached(heap);
             if (r != 0 && !(r == -ENOMEM && failed))
                 fail_msg("%d: %d", nth, r);
             refusals += r < 0;
             expect_all(fixture, 4, r == 0);
-            if (r == 0 && !failed && sort == 1)
+            if (r == 0 && !failed && heap == HEAP_OF_SQLITE)
                 break;
             if (r < 0)
                 continue;
@@ -380,15 +377,12 @@ static void an_exports_copy_is_given_or_nothing_is_left(void **state)
     int fd = -1;
     (void)put_many(fixture, "a", 500);
 
-    for (int sort = 0; sort < 2; sort++)
+    for (enum fault_heap heap = 0; heap < HEAP_COUNT; heap++)
         for (int nth = 1;; nth++) {
             struct store_op op = {.type = STORE_BACKUP, .backup.fd = -1, .backup.is_read = true};
-            if (sort == 0)
-                fault_fail_malloc(nth);
-            else
-                fault_memory_fail(nth);
+            fault_heap_fail(heap, nth);
             int r = run_op(fixture, &op);
-            bool failed = sort == 0 ? fault_reached() : fault_memory_reset() > 0;
+            bool failed = fault_heap_reached(heap);
             assert_true(r == 0 || (r == -ENOMEM && failed));
             assert_int_equal(op.backup.fd, -1);
             assert_true((op.backup.copy != NULL) == (r == 0));
@@ -397,11 +391,12 @@ static void an_exports_copy_is_given_or_nothing_is_left(void **state)
             if (r == 0 && !failed) {
                 struct store_watch watch = {.fn = stop_at_once};
                 assert_int_equal(store_scratch(fixture->store, &fd), 0);
-                assert_int_equal(store_export_copy(op.backup.copy, fd, sort == 0 ? &watch : NULL,
-                                                   &counts, &error),
-                                 sort == 0 ? -EPIPE : 0);
-                assert_int_equal(counts.tasks, sort == 0 ? 0 : 500);
-                assert_true((lseek(fd, 0, SEEK_CUR) > 500 * 50) == (sort == 1));
+                assert_int_equal(store_export_copy(op.backup.copy, fd,
+                                                   heap == HEAP_OURS ? &watch : NULL, &counts,
+                                                   &error),
+                                 heap == HEAP_OURS ? -EPIPE : 0);
+                assert_int_equal(counts.tasks, heap == HEAP_OURS ? 0 : 500);
+                assert_true((lseek(fd, 0, SEEK_CUR) > 500 * 50) == (heap == HEAP_OF_SQLITE));
                 (void)close(fd);
             }
             store_copy_free(op.backup.copy);
