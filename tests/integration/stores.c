@@ -1,4 +1,4 @@
-/* The stores of released versions. */
+/* The stores of released versions, and what is asked of any store. */
 #include "stores.h"
 
 #include <sqlite3.h>
@@ -96,6 +96,50 @@ void stores_expect_tasks(struct daemon *daemon, const char *version)
     json_array_foreach (tasks, i, was)
         expect_task(daemon, was);
     assert_int_equal(count_tasks(daemon, ""), json_array_size(tasks));
+}
+
+struct daemon *stores_every_state(void)
+{
+    struct daemon *daemon = daemon_new(stores_config);
+
+    stores_unpack(daemon, "v1");
+    daemon_start(daemon);
+    stores_expect_tasks(daemon, "v1");
+    daemon_stop(daemon);
+    stores_change(
+        daemon->store_path,
+        "DELETE FROM keys; INSERT INTO keys VALUES('k', 0, zeroblob(32), 2, 3, 2, 1700000000000)");
+    return daemon;
+}
+
+char *stores_exported(const struct daemon *daemon)
+{
+    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--export", "-", NULL};
+    struct run run = run_program(argv, NULL, 60000 * slow());
+
+    if (run.status != 0 || strstr(run.err, " tasks, ") == NULL)
+        fail_msg("%d\n%s%s", run.status, run.out, run.err);
+    return run.out;
+}
+
+void stores_expect_sound(const struct daemon *daemon, const char *sum)
+{
+    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--check-store", NULL};
+    struct run run = run_program(argv, NULL, 60000 * slow());
+
+    if (run.status != 0 || strstr(run.out, "counts: ok\n") == NULL ||
+        strstr(run.out, " 0 faults\n") == NULL || (sum != NULL && strstr(run.out, sum) == NULL))
+        fail_msg("%d\n%s%s", run.status, run.out, run.err);
+}
+
+void stores_expect_nothing_beside(const struct daemon *daemon)
+{
+    static const char *const names[] = {"backup.part",     "backup.part-wal", "backup.part-shm",
+                                        "lines.part",      "import.part",     "import.part-journal",
+                                        "import.part-wal", "import.part-shm"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
 }
 
 int64_t stores_query(const char *path, const char *sql)

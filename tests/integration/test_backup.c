@@ -3,13 +3,13 @@
  * what ends it.
  */
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "copies.h"
+#include "load.h"
 #include "stores.h"
 
 static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
@@ -29,62 +29,22 @@ static struct daemon *restored(const struct reply *reply)
     return daemon;
 }
 
-static void expect_sound(const struct daemon *daemon)
-{
-    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--check-store", NULL};
-    struct run run = run_program(argv, NULL, 60000 * slow());
-
-    if (run.status != 0 || strstr(run.out, " 0 faults\n") == NULL)
-        fail_msg("%d\n%s%s", run.status, run.out, run.err);
-}
-
 /* ---- what is in it ---- */
-
-struct load {
-    struct daemon *daemon;
-    _Atomic bool is_over;
-    _Atomic uint64_t last_id; // acknowledged
-    _Atomic unsigned refused;
-};
-
-static void *submit_on(void *arg)
-{
-    struct load *load = arg;
-    struct client *client = client_new(load->daemon->port);
-
-    while (!atomic_load(&load->is_over)) {
-        struct reply *reply =
-            client_call(client, &(struct request){.method = "POST",
-                                                  .path = "/v1/tasks",
-                                                  .body = "{\"kind\":\"echo\",\"args\":1}"});
-        if (reply->status == 201)
-            atomic_store(&load->last_id,
-                         (uint64_t)json_integer_value(json_object_get(reply->json, "id")));
-        else
-            atomic_fetch_add(&load->refused, 1);
-        reply_free(reply);
-    }
-    client_free(client);
-    return NULL;
-}
 
 static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
 {
     struct daemon *daemon = daemon_started(config);
-    struct load load = {.daemon = daemon};
-    pthread_t thread;
     copies_fill(daemon, 4);
     uint64_t running = submit(daemon, "{'kind':'sleep','args':{'duration':'1h'}}");
     await_state(daemon, running, "running");
-    assert_int_equal(pthread_create(&thread, NULL, submit_on, &load), 0);
-    eventually(atomic_load(&load.last_id) > running + 20, 20000);
-    uint64_t acknowledged = atomic_load(&load.last_id);
+    struct load *load = load_start(daemon);
+    eventually(atomic_load(&load->last_id) > running + 20, 20000);
+    uint64_t acknowledged = atomic_load(&load->last_id);
 
     struct reply *reply = expect_status(call(daemon, "POST", "/v1/backup", NULL), 200);
 
-    atomic_store(&load.is_over, true);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(atomic_load(&load.refused), 0);
+    load_end(load);
+    assert_int_equal(atomic_load(&load->refused), 0);
     assert_string_equal(reply_header(reply, "Content-Type"), "application/vnd.sqlite3");
     assert_int_equal(number_in(reply_header(reply, "Content-Length"), NULL), reply->body_bytes);
     json_t *info = expect_status(get(daemon, "/v1/info"), 200)->json;
@@ -95,7 +55,7 @@ static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
     (void)daemon_await_end(daemon, 10000);
 
     struct daemon *copy = restored(reply);
-    expect_sound(copy);
+    stores_expect_sound(copy, NULL);
     assert_int_equal(
         stores_query(copy->store_path, plain_text("SELECT count(*) FROM tasks WHERE id <= %llu",
                                                   (unsigned long long)acknowledged)),
@@ -195,7 +155,7 @@ static void a_drain_ends_it(void)
     assert_non_null(reply_header(reply, "Retry-After"));
     assert_int_equal(daemon_await_end(daemon, 30000), 0);
     assert_false(file_exists(plain_text("%s-backup.part", daemon->store_path)));
-    expect_sound(daemon);
+    stores_expect_sound(daemon, NULL);
 }
 
 /* ---- the sending ---- */

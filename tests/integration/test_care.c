@@ -19,29 +19,6 @@ static struct run care(struct daemon *daemon, const char *mode)
                        NULL, 60000 * slow());
 }
 
-static void expect_sound(struct daemon *daemon, const char *sum)
-{
-    struct run run = care(daemon, "--check-store");
-
-    if (run.status != 0 || strstr(run.out, sum) == NULL || strstr(run.out, "counts: ok\n") == NULL)
-        fail_msg("%d\n%s%s", run.status, run.out, run.err);
-}
-
-/* A store in which there is one of each that a check looks at; not running. */
-static struct daemon *made_store(void)
-{
-    struct daemon *daemon = daemon_new(stores_config);
-
-    stores_unpack(daemon, "v1");
-    daemon_start(daemon);
-    stores_expect_tasks(daemon, "v1");
-    daemon_stop(daemon);
-    stores_change(
-        daemon->store_path,
-        "DELETE FROM keys; INSERT INTO keys VALUES('k', 0, zeroblob(32), 2, 3, 2, 1700000000000)");
-    return daemon;
-}
-
 /* ---- the check ---- */
 
 static void a_sound_store_has_no_fault(void)
@@ -49,11 +26,11 @@ static void a_sound_store_has_no_fault(void)
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
     // Of the version before, with the log of a daemon that was killed; and it stays so.
-    expect_sound(daemon, "version 1, 17 tasks, 3 keys: 11 checks, 0 faults\n");
+    stores_expect_sound(daemon, "version 1, 17 tasks, 3 keys: 11 checks, 0 faults\n");
     assert_int_equal(stores_query(daemon->store_path, "PRAGMA user_version"), 1);
 
-    daemon = made_store();
-    expect_sound(daemon, "version 2, 17 tasks, 1 keys: 13 checks, 0 faults\n");
+    daemon = stores_every_state();
+    stores_expect_sound(daemon, "version 2, 17 tasks, 1 keys: 13 checks, 0 faults\n");
 }
 
 static void every_sort_of_fault_is_found(void)
@@ -103,7 +80,7 @@ static void every_sort_of_fault_is_found(void)
          "schema: queues is not as runneld makes it"},
         {"DROP INDEX tasks_due", "schema: tasks_due is not as runneld makes it"},
     };
-    struct daemon *daemon = made_store();
+    struct daemon *daemon = stores_every_state();
     const char *sound = plain_text("%s.sound", daemon->store_path);
     struct run copied =
         run_program((const char *[]){"cp", daemon->store_path, sound, NULL}, NULL, 10000);
@@ -135,7 +112,7 @@ static void overwrite(const char *path, off_t at, const char *bytes, size_t leng
 
 static void a_damaged_page_is_found(void)
 {
-    struct daemon *daemon = made_store();
+    struct daemon *daemon = stores_every_state();
     int64_t page = stores_query(daemon->store_path,
                                 "SELECT rootpage FROM sqlite_schema WHERE name = 'tasks_finished'");
     overwrite(daemon->store_path, (page - 1) * 4096, repeated('x', 4096), 4096);
@@ -233,7 +210,7 @@ static void a_compaction_gives_back_what_is_free(void)
     assert_non_null(strstr(run.out, plain_text("%lld KiB before", (long long)before / 1024)));
     assert_false(file_exists(plain_text("%s-compact.part", daemon->store_path)));
     assert_false(file_exists(plain_text("%s-wal", daemon->store_path)));
-    expect_sound(daemon, "300 tasks");
+    stores_expect_sound(daemon, "300 tasks");
     assert_int_equal(stores_query(daemon->store_path, "PRAGMA auto_vacuum"), 2);
     daemon_start(daemon);
     assert_int_equal(count_tasks(daemon, "state=scheduled&"), 300);
@@ -270,7 +247,7 @@ static void a_compaction_is_refused_while_another_program_has_the_file(void)
     assert_non_null(strstr(run.err, "another program has the store"));
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_int_equal(bytes_of(daemon->store_path), before);
-    expect_sound(daemon, "300 tasks");
+    stores_expect_sound(daemon, "300 tasks");
 }
 
 static void a_compaction_killed_at_any_write_leaves_the_store(void)
@@ -301,7 +278,7 @@ static void a_compaction_killed_at_any_write_leaves_the_store(void)
         killed++;
         assert_in_range(nth, 1, 300);
 
-        expect_sound(daemon, "17 tasks, 3 keys");
+        stores_expect_sound(daemon, "17 tasks, 3 keys");
         assert_int_equal(care(daemon, "--compact").status, 0);
         assert_false(file_exists(plain_text("%s-compact.part", daemon->store_path)));
         daemon_start(daemon);

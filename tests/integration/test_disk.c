@@ -14,7 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "imports.h"
+#include "stores.h"
 
 static const char config[] =
     "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
@@ -406,38 +407,6 @@ static void a_backup_without_room_is_refused_and_takes_none(void)
 
 /* ---- exports and imports ---- */
 
-/* An export of so many waiting tasks with 100,000 bytes of args. */
-static char *export_of(unsigned tasks)
-{
-    const char *args = repeated('a', 100000);
-    size_t room = 1024 + (size_t)tasks * 100400;
-    char *lines = keep(malloc(room));
-    size_t used = (size_t)snprintf(
-        lines, room,
-        "{\"runnel_export\":1,\"store_id\":\"0123456789abcdef\",\"last_id\":%u,\"queues\":1,"
-        "\"tasks\":%u,\"keys\":0}\n{\"name\":\"stopped\"}\n",
-        tasks, tasks);
-
-    for (unsigned i = 1; i <= tasks; i++)
-        used += (size_t)snprintf(lines + used, room - used,
-                                 "{\"id\":%u,\"state\":\"queued\",\"queue\":\"stopped\",\"kind\":"
-                                 "\"noop\",\"priority\":0,\"run\":0,\"attempt\":0,"
-                                 "\"interruptions\":0,\"created_at_ms\":1700000000000,"
-                                 "\"args\":\"%s\"}\n",
-                                 i, args);
-    assert_true(used < room);
-    return lines;
-}
-
-static struct reply *import_lines(struct daemon *daemon, const char *lines)
-{
-    return call_request(daemon, &(struct request){.method = "POST",
-                                                  .path = "/v1/import",
-                                                  .body = lines,
-                                                  .content_type = "application/x-ndjson",
-                                                  .within_ms = 60000});
-}
-
 /* A body of which nobody knows the length, and tasks that come between its pieces. */
 struct pieces {
     struct client *client;
@@ -464,21 +433,10 @@ static size_t next_piece(char *buffer, size_t size, size_t count, void *arg)
     return length;
 }
 
-/* Whatever may lie beside the store for a while. */
-static void expect_nothing_beside(const struct daemon *daemon)
-{
-    static const char *const names[] = {"backup.part",     "backup.part-wal", "backup.part-shm",
-                                        "lines.part",      "import.part",     "import.part-journal",
-                                        "import.part-wal", "import.part-shm"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
-}
-
 static void an_import_and_an_export_without_room_are_refused_and_tasks_are_taken(void)
 {
     struct daemon *daemon = daemon_on_disk(96);
-    const char *lines = export_of(60);
+    const char *lines = imports_waiting("stopped", "noop", 60, 100000);
     struct pieces pieces = {.lines = lines, .length = strlen(lines)};
     const char *body = text("{'kind':'noop','queue':'stopped','args':'%s'}", repeated('a', 100000));
     daemon_start(daemon);
@@ -490,15 +448,15 @@ static void an_import_and_an_export_without_room_are_refused_and_tasks_are_taken
     // tells; then it does not, and the room ends with the body under way.
     leave_free(daemon, 17 << 10);
     expect_problem(call(daemon, "POST", "/v1/export", NULL), 507, "store-full");
-    expect_nothing_beside(daemon);
+    stores_expect_nothing_beside(daemon);
     (void)submit_many(daemon, 2, body);
     leave_free(daemon, 23 << 10);
     expect_problem(call(daemon, "POST", "/v1/export", NULL), 507, "store-full");
     assert_true(daemon_logs(daemon, "event=export_failed", 1000));
-    expect_nothing_beside(daemon);
+    stores_expect_nothing_beside(daemon);
     leave_free(daemon, 20 << 10);
-    expect_problem(import_lines(daemon, lines), 507, "store-full");
-    expect_nothing_beside(daemon);
+    expect_problem(imports_send(daemon, "", NULL, lines), 507, "store-full");
+    stores_expect_nothing_beside(daemon);
     struct reply *reply =
         call_request(daemon, &(struct request){.method = "POST",
                                                .path = "/v1/import",
@@ -511,15 +469,15 @@ static void an_import_and_an_export_without_room_are_refused_and_tasks_are_taken
     assert_true(pieces.sent > 1 << 20 && pieces.sent < pieces.length);
     assert_true(pieces.stored > 10);
     assert_int_equal(pieces.refused, 0);
-    expect_nothing_beside(daemon);
+    stores_expect_nothing_beside(daemon);
     assert_int_equal(count_tasks(daemon, "queue=stopped&"), 42);
     assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
     (void)submit_many(daemon, 2, body);
 
     assert_int_equal(unlink(filler_of(daemon)), 0);
-    expect_status(import_lines(daemon, lines), 200);
+    expect_status(imports_send(daemon, "", NULL, lines), 200);
     expect_status(call(daemon, "POST", "/v1/export", NULL), 200);
-    expect_nothing_beside(daemon);
+    stores_expect_nothing_beside(daemon);
     assert_int_equal(count_tasks(daemon, "queue=stopped&"), 42 + 2 + 60);
     assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
     client_free(pieces.client);
@@ -529,17 +487,18 @@ static void an_import_and_an_export_without_room_are_refused_and_tasks_are_taken
 static void an_import_that_is_taken_has_the_room_of_its_body_back(void)
 {
     struct daemon *daemon = daemon_on_disk(96);
-    const char *lines = export_of(100); // 10 MB, and as much again as a store
+    const char *lines =
+        imports_waiting("stopped", "noop", 100, 100000); // 10 MB, and as much again as a store
     daemon_start(daemon);
     expect_status(call(daemon, "POST", "/v1/queues/stopped/pause", NULL), 200);
 
     // While both are there 16 MiB stay free; the store and its log need 20 MB.
     leave_free(daemon, 37 << 10);
-    expect_status(import_lines(daemon, lines), 200);
+    expect_status(imports_send(daemon, "", NULL, lines), 200);
 
     assert_int_equal(count_tasks(daemon, ""), 100);
     assert_int_equal(daemon_log_count(daemon, "event=disk_full"), 0);
-    expect_nothing_beside(daemon);
+    stores_expect_nothing_beside(daemon);
     daemon_stop(daemon);
 }
 

@@ -24,15 +24,6 @@ static struct run expect_run(struct run run, int status)
     return run;
 }
 
-/* The export of a daemon that does not run, as one text. */
-static char *exported(const struct daemon *daemon)
-{
-    struct run run = expect_run(exchange(daemon, "--export", "-"), 0);
-
-    assert_non_null(strstr(run.err, " tasks, "));
-    return run.out;
-}
-
 static const char *written(const char *content)
 {
     static unsigned count;
@@ -42,15 +33,6 @@ static const char *written(const char *content)
     return path;
 }
 
-static void expect_sound(const struct daemon *daemon)
-{
-    struct run run = run_program(
-        (const char *[]){daemon_program(), "-c", daemon->config_path, "--check-store", NULL}, NULL,
-        60000 * slow());
-
-    expect_run(run, 0);
-}
-
 /* A daemon whose store came out of an export. */
 static struct daemon *imported(const char *lines)
 {
@@ -58,25 +40,19 @@ static struct daemon *imported(const char *lines)
 
     daemon_forget(daemon);
     expect_run(exchange(daemon, "--import", written(lines)), 0);
-    expect_sound(daemon);
+    stores_expect_sound(daemon, NULL);
     return daemon;
 }
 
-/* The daemon, not started, of a store of every state, follow-ups and traces too. */
+/* A store of every state, with follow-ups and traces too. */
 static struct daemon *whole_store(void)
 {
-    struct daemon *daemon = daemon_new(stores_config);
+    struct daemon *daemon = stores_every_state();
 
-    stores_unpack(daemon, "v1");
-    daemon_start(daemon);
-    stores_expect_tasks(daemon, "v1");
-    daemon_stop(daemon);
     stores_change(
         daemon->store_path,
         "UPDATE tasks SET parent = 2, links = 1, flags = flags | 24, "
         "traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' WHERE id = 4;"
-        "DELETE FROM keys; "
-        "INSERT INTO keys VALUES('k', 0, zeroblob(32), 2, 3, 2, 1700000000000);"
         "UPDATE meta SET value = 99 WHERE name = 'last_id'");
     return daemon;
 }
@@ -87,7 +63,7 @@ static void an_export_of_a_released_store_goes_there_and_back(void)
 {
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
-    char *lines = exported(daemon);
+    char *lines = stores_exported(daemon);
     assert_int_equal(stores_query(daemon->store_path, "PRAGMA user_version"), 1); // as it was
     static const char *const states[] = {"scheduled", "queued", "running",   "succeeded",
                                          "failed",    "held",   "cancelled", "retrying"};
@@ -97,7 +73,7 @@ static void an_export_of_a_released_store_goes_there_and_back(void)
 
     struct daemon *other = imported(lines);
 
-    assert_string_equal(exported(other), lines);
+    assert_string_equal(stores_exported(other), lines);
     daemon_start(other);
     stores_expect_tasks(other, "v1");
     daemon_stop(other);
@@ -106,7 +82,7 @@ static void an_export_of_a_released_store_goes_there_and_back(void)
 static void follow_ups_traces_and_keys_go_there_and_back(void)
 {
     struct daemon *daemon = whole_store();
-    char *lines = exported(daemon);
+    char *lines = stores_exported(daemon);
     assert_non_null(
         strstr(lines, text("'parent':2,'links':1,'on_failure':true,'traceparent':'00-")));
     assert_non_null(strstr(lines, text("'error_retryable':true")));
@@ -115,7 +91,7 @@ static void follow_ups_traces_and_keys_go_there_and_back(void)
 
     struct daemon *other = imported(lines);
 
-    assert_string_equal(exported(other), lines);
+    assert_string_equal(stores_exported(other), lines);
     daemon_start(other);
     json_t *after = task(other, 4);
     daemon_stop(other);
@@ -142,8 +118,8 @@ static void any_order_of_members_and_an_empty_store_will_do(void)
 
     expect_run(exchange(daemon, "--import", written(text("%s", quoted(lines)))), 0);
 
-    expect_sound(daemon);
-    assert_non_null(strstr(exported(daemon), text("'args':[1.50,{'a':'x'}]")));
+    stores_expect_sound(daemon, NULL);
+    assert_non_null(strstr(stores_exported(daemon), text("'args':[1.50,{'a':'x'}]")));
     daemon_start(daemon);
     json_t *ended = expect_end(daemon, 7, "succeeded", NULL);
     assert_int_equal(json_array_size(at(ended, "result")), 2);
@@ -204,7 +180,7 @@ static void a_broken_line_is_named_and_nothing_is_imported(void)
 {
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
-    const char *whole = exported(daemon);
+    const char *whole = stores_exported(daemon);
     struct daemon *other = daemon_new(stores_config);
     daemon_forget(other);
 
@@ -234,7 +210,7 @@ static void an_export_that_was_cut_is_refused(void)
 {
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
-    const char *whole = exported(daemon);
+    const char *whole = stores_exported(daemon);
     size_t length = strlen(whole);
     struct daemon *other = daemon_new(stores_config);
     daemon_forget(other);
@@ -263,7 +239,7 @@ static void nothing_takes_the_place_of_what_is_there(void)
     assert_string_equal(file_read(path), lines);
     run = expect_run(exchange(daemon, "--import", path), 71);
     assert_non_null(strstr(run.err, "has or had tasks"));
-    assert_string_equal(exported(daemon), lines);
+    assert_string_equal(stores_exported(daemon), lines);
 
     // A daemon has it.
     daemon_start(daemon);
@@ -290,7 +266,7 @@ static void root_leaves_the_store_to_the_owner_of_its_folder(void)
         harness_skip("not root");
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
-    const char *file = written(exported(daemon));
+    const char *file = written(stores_exported(daemon));
     struct daemon *other = daemon_new(stores_config);
     daemon_forget(other);
     assert_int_equal(chmod(scenario_folder(), 0755), 0);

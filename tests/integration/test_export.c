@@ -13,26 +13,6 @@ static const char config[] = "queue: { default: { workers = 2 }; stopped: { work
                              "kind: { echo: { builtin = 'echo' };\n"
                              "        noop: { builtin = 'noop'; queue = 'stopped' }; };\n";
 
-/* What runneld --export writes of the store of a daemon that does not run. */
-static char *exported(const struct daemon *daemon)
-{
-    const char *argv[] = {daemon_program(), "-c", daemon->config_path, "--export", "-", NULL};
-    struct run run = run_program(argv, NULL, 60000 * slow());
-
-    if (run.status != 0)
-        fail_msg("%d\n%s%s", run.status, run.out, run.err);
-    return run.out;
-}
-
-static void expect_nothing_left(const struct daemon *daemon)
-{
-    static const char *const names[] = {"backup.part", "lines.part", "import.part",
-                                        "backup.part-wal", "backup.part-shm"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        assert_false(file_exists(plain_text("%s-%s", daemon->store_path, names[i])));
-}
-
 static void an_export_is_what_the_daemon_writes_when_it_does_not_run(void)
 {
     struct daemon *daemon = daemon_new(stores_config);
@@ -48,13 +28,13 @@ static void an_export_is_what_the_daemon_writes_when_it_does_not_run(void)
     json_t *info = expect_status(get(daemon, "/v1/info"), 200)->json;
     assert_non_null(strstr(name, plain_text("\"runnel-%s-", text_at(info, "store_id"))));
     assert_non_null(strstr(name, ".ndjson\""));
-    expect_nothing_left(daemon);
+    stores_expect_nothing_beside(daemon);
     // Another one comes after it, and a backup. Its lines are as they are.
     assert_string_equal(expect_status(call(daemon, "POST", "/v1/export?pretty", NULL), 200)->body,
                         reply->body);
     expect_status(call(daemon, "POST", "/v1/backup", NULL), 200);
     daemon_stop(daemon);
-    assert_string_equal(exported(daemon), reply->body);
+    assert_string_equal(stores_exported(daemon), reply->body);
 }
 
 static void an_empty_store_has_its_head_alone(void)
@@ -82,7 +62,7 @@ static void who_does_not_read_holds_the_only_place_until_its_time_is_over(void)
     expect_problem(call(daemon, "POST", "/v1/backup", NULL), 503, "busy");
     eventually(call(daemon, "POST", "/v1/export", NULL)->status == 200, 20000);
     daemon_stop(daemon);
-    expect_nothing_left(daemon);
+    stores_expect_nothing_beside(daemon);
 }
 
 /* A daemon whose every write takes long, so that an export takes many seconds. */
@@ -115,7 +95,7 @@ static void a_stop_ends_it(void)
 
     expect_problem(wire_reply(wire, 20000), 503, "draining");
     assert_int_equal(daemon_await_end(daemon, 30000), 0);
-    expect_nothing_left(daemon);
+    stores_expect_nothing_beside(daemon);
 }
 
 HARNESS_MAIN(SCENARIO(an_export_is_what_the_daemon_writes_when_it_does_not_run),

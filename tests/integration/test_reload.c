@@ -3,12 +3,11 @@
  * submitted.
  */
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "load.h"
 
 static const char plain[] =
     "queue: { default: { workers = 2 }; };\n"
@@ -428,29 +427,6 @@ static void a_reload_under_way_when_the_stop_comes_is_told_of(void)
 
 /* ---- under load ---- */
 
-struct load {
-    struct daemon *daemon;
-    _Atomic bool is_over;
-    unsigned submitted, refused;
-};
-
-static void *submit_on(void *arg)
-{
-    struct load *load = arg;
-    struct client *client = client_new(load->daemon->port);
-    const struct request request = {
-        .method = "POST", .path = "/v1/tasks", .body = "{\"kind\":\"echo\",\"args\":1}"};
-
-    while (!atomic_load(&load->is_over)) {
-        struct reply *reply = client_call(client, &request);
-        load->submitted += reply->status == 201;
-        load->refused += reply->status != 201;
-        reply_free(reply);
-    }
-    client_free(client);
-    return NULL;
-}
-
 static void nothing_is_lost_while_it_is_reloaded_again_and_again(void)
 {
     static const char *const files[] = {
@@ -461,22 +437,19 @@ static void nothing_is_lost_while_it_is_reloaded_again_and_again(void)
         "queue: { default: { workers = 1 }; };\nkind: { echo: { builtin = 'echo' }; };\n",
     };
     struct daemon *daemon = daemon_started(files[0]);
-    struct load load = {.daemon = daemon};
-    pthread_t thread;
 
     uint64_t long_one = submit(daemon, "{'kind':'sleep','args':{'duration':'1s'}}");
     await_state(daemon, long_one, "running");
-    assert_int_equal(pthread_create(&thread, NULL, submit_on, &load), 0);
+    struct load *load = load_start(daemon);
     for (unsigned i = 1; i <= 50; i++)
         reload(daemon, files[i % 3]);
-    atomic_store(&load.is_over, true);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    load_end(load);
 
-    assert_int_equal(load.refused, 0);
-    assert_true(load.submitted > 50);
+    assert_int_equal(atomic_load(&load->refused), 0);
+    assert_true(atomic_load(&load->stored) > 50);
     expect_end(daemon, long_one, "succeeded", NULL);
     eventually(number_at(queue(daemon, "default"), "states.succeeded") ==
-                   (int64_t)load.submitted + 1,
+                   (int64_t)atomic_load(&load->stored) + 1,
                60000);
     daemon_stop(daemon);
 }
