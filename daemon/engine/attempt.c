@@ -309,7 +309,7 @@ static enum task_state decide(struct task *task, int cause, struct outcome *outc
     struct record *record = &task->record;
 
     if (cause == CAUSE_CANCELLED) {
-        fail_instead(outcome, "cancelled", false, "cancelled while it ran");
+        fail_instead(outcome, "cancelled", false, store_cancelled_running);
         return TASK_CANCELLED;
     }
     if (outcome->succeeded)

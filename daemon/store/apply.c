@@ -244,9 +244,9 @@ static int write_end(struct writer *writer, const struct store_op *op, enum task
     // A cancel was recorded while the end was on its way.
     bool is_overruled = to != op->finish.to;
     const char *code = is_overruled ? "cancelled" : record->error_code;
-    const char *message = is_overruled ? apply_cancelled_running : record->error_message.bytes;
+    const char *message = is_overruled ? store_cancelled_running : record->error_message.bytes;
     size_t message_length =
-        is_overruled ? sizeof(apply_cancelled_running) - 1 : record->error_message.length;
+        is_overruled ? strlen(store_cancelled_running) : record->error_message.length;
 
     unsigned flags = (is_large ? FLAG_RESULT_LARGE : 0u) |
                      (record->result_is_json && result->bytes != NULL ? FLAG_RESULT_JSON : 0u) |

@@ -57,8 +57,6 @@ int apply_find(struct writer *writer, uint64_t id, struct record **ret_record, u
                int *ret_result) RN_MUST_CHECK;
 /** A task of a queue moves: the states' table is asked, the counts follow. */
 void apply_move(struct writer *writer, const char *queue, enum task_state from, enum task_state to);
-/** What is said of a task that was cancelled by hand while it ran; the engine says it, too. */
-static const char apply_cancelled_running[] = "cancelled while it ran";
 /** Why a waiting task is cancelled. */
 enum apply_cause { APPLY_BY_HAND, APPLY_EXPIRED };
 /** Ends a waiting task as cancelled. Sets the record's fields too. */

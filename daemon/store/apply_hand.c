@@ -6,6 +6,8 @@
 #include "store/apply.h"
 #include "store/history.h"
 
+const char store_cancelled_running[] = "cancelled while it ran";
+
 /* What is done to a task: alone, or as one of many. */
 struct by_hand {
     struct store_op *op;

@@ -195,8 +195,8 @@ static void overrule(struct record *record)
 {
     (void)snprintf(record->error_code, sizeof(record->error_code), "cancelled");
     record->error_retryable = false;
-    if (text_set(&record->error_message, apply_cancelled_running,
-                 sizeof(apply_cancelled_running) - 1) < 0)
+    if (text_set(&record->error_message, store_cancelled_running, strlen(store_cancelled_running)) <
+        0)
         text_fini(&record->error_message); // without memory: none rather than another's
 }
 

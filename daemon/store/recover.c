@@ -35,7 +35,7 @@ static enum task_state outcome(struct recovery *recovery, const struct record *r
     if (record->cancel_requested_at_ms != 0) {
         recovery->counts.cancelled++;
         *code = "cancelled";
-        *message = apply_cancelled_running;
+        *message = store_cancelled_running;
         return TASK_CANCELLED;
     }
     bool is_known = recovery->policy(recovery->policy_arg, record->kind, &policy);

@@ -28,6 +28,9 @@
 #include "store/record.h"
 #include "store/slots.h"
 
+/** What is said of a task that was cancelled by hand while it ran, by whoever ends it. */
+extern const char store_cancelled_running[];
+
 struct store;
 struct store_op;
 struct store_copy;
