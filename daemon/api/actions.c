@@ -39,17 +39,14 @@ static void many_free(void *work)
 /* The request's work; takes body. NULL: answered. */
 static struct many *many_new(struct request *request, json_t *body)
 {
-    struct many *many = calloc(1, sizeof(*many));
+    struct many *many = request_work_new(request, sizeof(*many), many_free);
 
     if (many == NULL) {
         json_decref(body);
-        request_problem_error(request, -ENOMEM);
         return NULL;
     }
     many->request = request;
     many->body = body;
-    request->work = many;
-    request->work_free_fn = many_free;
     return many;
 }
 

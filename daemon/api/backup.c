@@ -173,15 +173,12 @@ static void begin(struct request *request, bool is_export)
         refuse(request, -EBUSY);
         return;
     }
-    struct backup *backup = malloc(sizeof(*backup));
+    struct backup *backup = request_work_new(request, sizeof(*backup), backup_free);
     if (backup == NULL) {
         atomic_store(&server->has_exchange, false);
-        request_problem_error(request, -ENOMEM);
         return;
     }
     *backup = (struct backup){.request = request, .is_export = is_export, .fd = -1};
-    request->work = backup;
-    request->work_free_fn = backup_free;
     // Without the watch a client that leaves goes unnoticed until the copy is whole.
     (void)connection_watch(request->connection);
     request_submit(request, after_copy);

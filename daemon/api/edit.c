@@ -113,14 +113,10 @@ static void task_is_read(struct request *request)
 
 void call_edit(struct request *request)
 {
-    struct edit *edit = calloc(1, sizeof(*edit));
+    struct edit *edit = request_work_new(request, sizeof(*edit), edit_free);
 
-    if (edit == NULL) {
-        request_problem_error(request, -ENOMEM);
+    if (edit == NULL)
         return;
-    }
-    request->work = edit;
-    request->work_free_fn = edit_free;
     edit->body = body_object(request, PROBLEM_INVALID_TASK);
     if (edit->body != NULL)
         wait_read(request, task_is_read, NULL);

@@ -141,16 +141,13 @@ void import_begin(struct request *request)
                         "a backup, export or import is under way: one at a time");
         return;
     }
-    struct import *import = calloc(1, sizeof(*import));
+    struct import *import = request_work_new(request, sizeof(*import), import_free);
     if (import == NULL) {
         atomic_store(&server->has_exchange, false);
-        request_problem_error(request, -ENOMEM);
         return;
     }
     import->request = request;
     import->fd = -1;
-    request->work = import;
-    request->work_free_fn = import_free;
     request->data_fn = take_data;
     begin_digest(import);
     int r = engine_scratch(server->engine, &import->fd);

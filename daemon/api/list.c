@@ -178,14 +178,10 @@ static void piece_is_read(struct request *request)
 
 void call_list(struct request *request)
 {
-    struct list *list = calloc(1, sizeof(*list));
+    struct list *list = request_work_new(request, sizeof(*list), list_free);
 
-    if (list == NULL) {
-        request_problem_error(request, -ENOMEM);
+    if (list == NULL)
         return;
-    }
-    request->work = list;
-    request->work_free_fn = list_free;
     if (filter_query(request, &list->filter) < 0 || filter_limit(request, &list->filter) < 0 ||
         take_page(request, list) < 0)
         return;

@@ -288,6 +288,17 @@ static void submit_change(struct request *request, struct engine_queue_change *c
     }
 }
 
+/* The body has been read: the change is made, or its faults are told. They are freed. */
+static void end_change(struct request *request, struct engine_queue_change *change,
+                       struct faults *faults)
+{
+    if (faults->count > 0)
+        request_problem_faults(request, PROBLEM_INVALID_QUEUE, faults);
+    else
+        submit_change(request, change);
+    faults_fini(faults);
+}
+
 /* true: the value is to be set (or is faulty); false: it is null, back to the file's. */
 static bool take_number(json_t *value, const char *pointer, unsigned max, struct faults *faults,
                         unsigned *to)
@@ -348,11 +359,7 @@ void call_queue_change(struct request *request)
         faults_add(&faults, "", "must have at least one of workers, rate and burst");
     json_decref(body);
 
-    if (faults.count > 0)
-        request_problem_faults(request, PROBLEM_INVALID_QUEUE, &faults);
-    else
-        submit_change(request, &change);
-    faults_fini(&faults);
+    end_change(request, &change, &faults);
 }
 
 /* Until when a pause lasts; 0: until resume. */
@@ -394,11 +401,7 @@ static void pause_or_resume(struct request *request, bool pause)
     if (pause)
         change.paused_until_ms = take_pause(body, &faults);
     json_decref(body);
-    if (faults.count > 0)
-        request_problem_faults(request, PROBLEM_INVALID_QUEUE, &faults);
-    else
-        submit_change(request, &change);
-    faults_fini(&faults);
+    end_change(request, &change, &faults);
 }
 
 void call_queue_pause(struct request *request)

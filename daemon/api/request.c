@@ -285,6 +285,17 @@ static void drop_read(struct store_read *read)
         records_free(RN_TAKE(read->list.rows), read->list.count);
 }
 
+void *request_work_new(struct request *request, size_t bytes, void (*free_fn)(void *work))
+{
+    RN_ASSERT(request->work == NULL);
+    request->work = calloc(1, bytes);
+    if (request->work == NULL)
+        request_problem_error(request, -ENOMEM);
+    else
+        request->work_free_fn = free_fn;
+    return request->work;
+}
+
 void request_fini(struct request *request)
 {
     if (request->phase == REQUEST_NONE)

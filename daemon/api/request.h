@@ -28,6 +28,11 @@ void request_discharge(struct request *request, size_t bytes);
 /** Frees the body and gives back its charge, once it is not needed any more. */
 void request_drop_body(struct request *request);
 
+/** The route's own, zeroed: request->work, which free_fn gets when the request ends. NULL: there is
+ * no memory, and that is answered. */
+void *request_work_new(struct request *request, size_t bytes, void (*free_fn)(void *work))
+    RN_MUST_CHECK;
+
 /* ---- suspension; on the request's HTTP thread unless said ---- */
 
 /** Suspends until request_resume with the same `waits`, then next_fn is called. false: the server

@@ -338,15 +338,11 @@ void call_submit(struct request *request)
         stream_end(request);
         return;
     }
-    struct submission *submission = calloc(1, sizeof(*submission));
-    if (submission == NULL) {
-        request_problem_error(request, -ENOMEM);
+    struct submission *submission = request_work_new(request, sizeof(*submission), submission_free);
+    if (submission == NULL)
         return;
-    }
     submission->request = request;
     submission->records = &submission->one;
-    request->work = submission;
-    request->work_free_fn = submission_free;
     int r = fields_init(&submission->fields, request, problem);
     if (r == -EINVAL || r == -EACCES) {
         request_problem(request, r == -EACCES ? PROBLEM_FORBIDDEN : PROBLEM_INVALID_QUERY, "%s",

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <gnutls/x509.h>
+
+#include "config/file.h"
 
 enum { FILE_BYTES_MAX = 256 << 10 };
 
@@ -53,35 +54,11 @@ static int bad_gnutls(struct certificate_fault *fault, enum certificate_file fil
 
 /* ---- files ---- */
 
-static void close_file(const int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd);
-}
-
-/* Reads at most size bytes. -errno, or how many. */
-static ssize_t read_all(int fd, unsigned char *bytes, size_t size)
-{
-    size_t used = 0;
-
-    while (used < size) {
-        ssize_t n = read(fd, bytes + used, size - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        used += (size_t)n;
-    }
-    return (ssize_t)used;
-}
-
 /* The file's bytes, new; what it is must be freed with datum_free. */
 static int read_file(const char *path, enum certificate_file file, gnutls_datum_t *ret_datum,
                      struct certificate_fault *fault)
 {
-    RN_AUTO(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    RN_AUTO(file_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat status;
 
     if (fd < 0 || fstat(fd, &status) < 0)
@@ -93,10 +70,11 @@ static int read_file(const char *path, enum certificate_file file, gnutls_datum_
     ret_datum->data = malloc(FILE_BYTES_MAX + 1);
     if (ret_datum->data == NULL)
         return -ENOMEM;
-    ssize_t bytes = read_all(fd, ret_datum->data, FILE_BYTES_MAX + 1);
-    ret_datum->size = bytes < 0 ? 0 : (unsigned)bytes;
-    if (bytes < 0)
-        return bad_system(fault, file, (int)-bytes);
+    size_t bytes = 0;
+    int r = file_read(fd, ret_datum->data, FILE_BYTES_MAX + 1, &bytes);
+    ret_datum->size = (unsigned)bytes;
+    if (r < 0)
+        return bad_system(fault, file, -r);
     if (bytes > FILE_BYTES_MAX)
         return bad(fault, file, "it has more than 256 KiB");
     return 0;

@@ -128,6 +128,21 @@ static int compare_settings(const struct config *start, const struct config *bef
     return 0;
 }
 
+/* What is in the new configuration: a queue or a kind, as it was and as it is. */
+static int compare_one(const struct printer *printer, const char *name, enum config_change added,
+                       enum config_change changed, struct config_changes *changes)
+{
+    int r = printer->before != NULL ? differ(printer) : 0;
+
+    if (r < 0)
+        return r;
+    if (printer->before == NULL)
+        note(changes, added, name);
+    else if (r > 0)
+        note(changes, changed, name);
+    return 0;
+}
+
 static int compare_queues(const struct config *before, const struct config *after,
                           struct config_changes *changes)
 {
@@ -136,13 +151,10 @@ static int compare_queues(const struct config *before, const struct config *afte
         struct printer printer = {.before = config_queue_find(before, queue->name),
                                   .after = queue,
                                   .print = print_queue_of};
-        int r = printer.before != NULL ? differ(&printer) : 0;
+        int r =
+            compare_one(&printer, queue->name, CONFIG_QUEUES_ADDED, CONFIG_QUEUES_CHANGED, changes);
         if (r < 0)
             return r;
-        if (printer.before == NULL)
-            note(changes, CONFIG_QUEUES_ADDED, queue->name);
-        else if (r > 0)
-            note(changes, CONFIG_QUEUES_CHANGED, queue->name);
     }
     for (size_t i = 0; i < before->queue_count; i++)
         if (config_queue_find(after, before->queues[i].name) == NULL)
@@ -157,13 +169,10 @@ static int compare_kinds(const struct config *before, const struct config *after
         const struct config_kind *kind = &after->kinds[i];
         struct printer printer = {
             .before = config_kind_find(before, kind->name), .after = kind, .print = print_kind_of};
-        int r = printer.before != NULL ? differ(&printer) : 0;
+        int r =
+            compare_one(&printer, kind->name, CONFIG_KINDS_ADDED, CONFIG_KINDS_CHANGED, changes);
         if (r < 0)
             return r;
-        if (printer.before == NULL)
-            note(changes, CONFIG_KINDS_ADDED, kind->name);
-        else if (r > 0)
-            note(changes, CONFIG_KINDS_CHANGED, kind->name);
     }
     for (size_t i = 0; i < before->kind_count; i++)
         if (config_kind_find(after, before->kinds[i].name) == NULL)

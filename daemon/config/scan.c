@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "config/file.h"
 #include "config/internal.h"
 
 enum {
@@ -374,6 +374,7 @@ static void scan_text(struct loader *loader, struct files *files, const char *fi
     struct scanner scanner = {
         .loader = loader, .files = files, .file = file, .at = text, .end = text + size, .line = 1};
 
+    RN_ASSERT(text != NULL);
     if (!check_encoding(&scanner)) {
         files->is_unsafe = true;
         return;
@@ -385,12 +386,6 @@ static void scan_text(struct loader *loader, struct files *files, const char *fi
     }
 }
 
-static void close_file(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd);
-}
-
 static void free_text(char **text)
 {
     free(*text);
@@ -400,7 +395,7 @@ static void free_text(char **text)
  * file, -EFBIG. */
 static int read_file(const char *path, char **ret_text, size_t *ret_size)
 {
-    RN_AUTO(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    RN_AUTO(file_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat status;
 
     if (fd < 0 || fstat(fd, &status) < 0)
@@ -412,18 +407,11 @@ static int read_file(const char *path, char **ret_text, size_t *ret_size)
         return -ENOMEM;
 
     size_t size = 0;
-    for (;;) {
-        ssize_t n = read(fd, text + size, CONFIG_FILE_BYTES_MAX + 1 - size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        size += (size_t)n;
-        if (size > CONFIG_FILE_BYTES_MAX)
-            return -EFBIG;
-    }
+    int r = file_read(fd, text, CONFIG_FILE_BYTES_MAX + 1, &size);
+    if (r < 0)
+        return r;
+    if (size > CONFIG_FILE_BYTES_MAX)
+        return -EFBIG;
     text[size] = '\0';
     *ret_text = RN_TAKE(text);
     *ret_size = size;

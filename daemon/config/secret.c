@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/file.h"
 #include "config/internal.h"
 
 /* systemd's folder of the service's credentials, which nobody else can enter; NULL: none. */
@@ -45,17 +46,10 @@ bool secret_path(const struct loader *loader, const char *text, char ret_path[st
     return join(folder, text, ret_path);
 }
 
-static void close_file(const int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd);
-}
-
 const char *secret_read(const char *path, const struct secret_rule *rule, char *text)
 {
-    RN_AUTO(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    RN_AUTO(file_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat status;
-    size_t size = 0;
 
     if (fd < 0 || fstat(fd, &status) < 0)
         return faults_system_error(-errno);
@@ -63,16 +57,10 @@ const char *secret_read(const char *path, const struct secret_rule *rule, char *
         return "it is no regular file";
     if ((status.st_mode & rule->mode) != 0 && !is_credential(path))
         return rule->mode_text;
-    while (size <= rule->bytes_max) {
-        ssize_t n = read(fd, text + size, rule->bytes_max + 1 - size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return faults_system_error(-errno);
-        if (n == 0)
-            break;
-        size += (size_t)n;
-    }
+    size_t size = 0;
+    int r = file_read(fd, text, rule->bytes_max + 1, &size);
+    if (r < 0)
+        return faults_system_error(r);
     if (size > rule->bytes_max)
         return rule->size_text;
     text[size] = '\0';
