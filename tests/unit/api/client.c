@@ -83,6 +83,18 @@ void client_text(int fd, const char *text)
     client_send(fd, text, strlen(text));
 }
 
+void client_textf(int fd, const char *format, ...)
+{
+    char text[4096];
+    va_list list;
+
+    va_start(list, format);
+    int length = vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    assert_in_range(length, 0, sizeof(text) - 1);
+    client_send(fd, text, (size_t)length);
+}
+
 static size_t content_length(const char *head)
 {
     const char *field = strcasestr(head, "\r\ncontent-length: ");

@@ -37,6 +37,8 @@ char *reply_field(const struct reply *reply, const char *name);
 int client_connect(struct rig *rig);
 void client_send(int fd, const char *bytes, size_t length);
 void client_text(int fd, const char *text);
+/** At most 4 KiB, as printf makes them. */
+void client_textf(int fd, const char *format, ...) RN_PRINTF(2, 3);
 /** Reads one answer. */
 struct reply client_read(int fd, bool is_head);
 /** Reads until the other side closes, into text. */

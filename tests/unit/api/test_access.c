@@ -452,10 +452,8 @@ static void on_a_unix_socket_only_who_sends_a_token_is_asked_for_it(void **state
                 {"Host: localhost\r\nSec-Fetch-Site: same-origin\r\n", 403},
                 {"Host: localhost\r\nSec-Fetch-Site: none\r\n", 200}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[400];
         fd = connect_unix(rig);
-        (void)snprintf(text, sizeof(text), "GET /v1/tasks HTTP/1.1\r\n%s\r\n", rows[i].fields);
-        client_text(fd, text);
+        client_textf(fd, "GET /v1/tasks HTTP/1.1\r\n%s\r\n", rows[i].fields);
         expect_status(client_read(fd, false), rows[i].status);
         (void)close(fd);
     }

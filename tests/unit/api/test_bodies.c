@@ -14,13 +14,10 @@
 /* A request whose body is to have so many bytes, up to the empty line. */
 static int announce(struct rig *rig, const char *call, size_t bytes)
 {
-    char text[400];
     int fd = client_connect(rig);
 
-    (void)snprintf(text, sizeof(text),
-                   "%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON "Content-Length: %zu\r\n\r\n", call,
-                   rig->port, bytes);
-    client_text(fd, text);
+    client_textf(fd, "%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON "Content-Length: %zu\r\n\r\n",
+                 call, rig->port, bytes);
     return fd;
 }
 
@@ -50,16 +47,14 @@ static void a_body_too_large_is_refused_while_it_is_read(void **state)
     struct rig *rig = *state;
     const size_t length = 3 << 20;
     char *body = malloc(length);
-    char text[400];
     int fd = client_connect(rig);
 
     memset(body, ' ', length);
     body[0] = '{';
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Transfer-Encoding: chunked\r\n\r\n300000\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
+                 "Transfer-Encoding: chunked\r\n\r\n300000\r\n",
+                 rig->port);
     client_send(fd, body, length);
     expect_problem(client_read(fd, false), 413, "too-large", NULL);
     (void)close(fd);

@@ -62,18 +62,16 @@ static void a_slow_header_is_ended_however_lively_it_is(void **state)
 static void a_slow_body_is_answered_408(void **state)
 {
     struct rig *rig = *state;
-    char text[400];
     static const char *const types[] = {"application/json", "application/x-ndjson"};
 
     limits_of(rig)->body_timeout = 300 * RN_MILLISECOND;
     rig_start(rig);
     for (size_t i = 0; i < 2; i++) {
         int fd = client_connect(rig);
-        (void)snprintf(text, sizeof(text),
-                       "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
-                       "%s\r\nContent-Length: 100\r\n\r\n{",
-                       rig->port, types[i]);
-        client_text(fd, text);
+        client_textf(fd,
+                     "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
+                     "%s\r\nContent-Length: 100\r\n\r\n{",
+                     rig->port, types[i]);
         struct reply reply = client_read(fd, false);
         assert_true(reply.closed);
         expect_problem(reply, 408, "request-timeout", NULL);
@@ -91,16 +89,14 @@ static void a_slow_body_is_answered_408(void **state)
 static void a_stream_may_go_on_as_long_as_lines_come(void **state)
 {
     struct rig *rig = *state;
-    char text[400];
 
     limits_of(rig)->body_timeout = 2 * RN_SECOND;
     rig_start(rig);
     int fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
-                   "application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
+                 "application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 rig->port);
     rn_time begin = rn_now();
     int count = 0;
     while (rn_now() - begin < 4 * RN_SECOND) {
@@ -140,7 +136,6 @@ static void who_does_not_read_the_answer_is_closed(void **state)
 {
     struct rig *rig = *state;
     const int small = 4096;
-    char text[300];
 
     limits_of(rig)->answer_timeout = 300 * RN_MILLISECOND;
     rig_start(rig);
@@ -154,9 +149,7 @@ static void who_does_not_read_the_answer_is_closed(void **state)
     free(body);
     int fd = client_connect(rig);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-    (void)snprintf(text, sizeof(text),
-                   "GET /v1/tasks?view=full HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
-    client_text(fd, text);
+    client_textf(fd, "GET /v1/tasks?view=full HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
     // It is there beside the one that asks, and then gone.
     rn_time begin = rn_now();
     while (open_connections(rig) != 2 && rn_now() - begin < 30 * RN_SECOND)
@@ -170,7 +163,6 @@ static void who_does_not_read_the_answer_is_closed(void **state)
 static void a_wait_is_under_no_deadline(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
 
     limits_of(rig)->header_timeout = RN_SECOND;
     limits_of(rig)->body_timeout = 500 * RN_MILLISECOND;
@@ -179,9 +171,7 @@ static void a_wait_is_under_no_deadline(void **state)
     struct reply reply = post(rig, "/v1/tasks", "{\"kind\":\"echo\"}");
     reply_fini(&reply);
     int fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "GET /v1/tasks/1?wait=60s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
-    client_text(fd, text);
+    client_textf(fd, "GET /v1/tasks/1?wait=60s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
     fake_wait_waiting(rig->engine, 1);
     // Another connection, opened later, is reaped meanwhile.
     int idle = client_connect(rig);

@@ -62,15 +62,13 @@ static char *logged(const char *part)
 static void a_body_that_took_too_long_is_logged_as_408(void **state)
 {
     struct rig *rig = *state;
-    char text[400];
 
     fake_config(rig->engine)->limits.body_timeout = 300 * RN_MILLISECOND;
     int fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
-                   "application/json\r\nContent-Length: 100\r\n\r\n{  ",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
+                 "application/json\r\nContent-Length: 100\r\n\r\n{  ",
+                 rig->port);
     expect_problem(client_read(fd, false), 408, "request-timeout", NULL);
     char *line = logged("event=request ");
 
@@ -100,14 +98,12 @@ static void a_header_that_took_too_long_is_logged_without_a_status(void **state)
 static void a_stream_that_was_left_tells_what_it_stored(void **state)
 {
     struct rig *rig = *state;
-    char text[400];
 
     int fd = client_connect(rig);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
-                   "application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
+                 "application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 rig->port);
     // The second slice goes when the first one's end has been seen.
     while (fake_put_count(rig->engine) < 2) {
         client_text(fd, "10\r\n{\"kind\":\"echo\"}\n\r\n");

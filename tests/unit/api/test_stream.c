@@ -64,21 +64,18 @@ static void blank_lines_and_a_missing_last_newline_do_not_matter(void **state)
 static void chunks_may_end_anywhere(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
     char *body = lines(1, 300);
     size_t length = strlen(body);
     int fd = client_connect(rig);
 
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
-                   "Transfer-Encoding: chunked\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
+                 "Transfer-Encoding: chunked\r\n\r\n",
+                 rig->port);
     for (size_t at = 0, size = 1; at < length; at += size, size = size % 97 + 1) {
         if (size > length - at)
             size = length - at;
-        (void)snprintf(text, sizeof(text), "%zx\r\n", size);
-        client_text(fd, text);
+        client_textf(fd, "%zx\r\n", size);
         client_send(fd, body + at, size);
         client_text(fd, "\r\n");
     }
@@ -155,16 +152,14 @@ static void a_line_has_a_limit(void **state)
 static void a_store_that_is_slow_slows_the_client_down(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
     char *body = lines(1, 2600);
     int fd = client_connect(rig);
 
     fake_hold(rig->engine);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
-                   "Content-Length: %zu\r\n\r\n",
-                   rig->port, strlen(body));
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
+                 "Content-Length: %zu\r\n\r\n",
+                 rig->port, strlen(body));
     client_send(fd, body, strlen(body));
     fake_wait_held(rig->engine, 1);
     // Others are served meanwhile, and no second slice is in flight.
@@ -184,16 +179,14 @@ static void a_store_that_is_slow_slows_the_client_down(void **state)
 static void a_client_that_leaves_with_a_slice_in_flight_does_no_harm(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
     char *body = lines(1, 1500);
     int fd = client_connect(rig);
 
     fake_hold(rig->engine);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
-                   "Content-Length: 1000000\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
+                 "Content-Length: 1000000\r\n\r\n",
+                 rig->port);
     client_send(fd, body, strlen(body));
     fake_wait_held(rig->engine, 1);
     (void)close(fd);
@@ -216,16 +209,14 @@ static void a_client_that_leaves_with_a_slice_in_flight_does_no_harm(void **stat
 static void what_the_store_refuses_ends_it_with_the_count(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
     char *body = lines(1, 2500);
     int fd = client_connect(rig);
 
     fake_hold(rig->engine);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
-                   "Content-Length: 10000000\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" NDJSON
+                 "Content-Length: 10000000\r\n\r\n",
+                 rig->port);
     client_send(fd, body, strlen(body));
     fake_wait_held(rig->engine, 1);
     fake_refuse_submit(rig->engine, -EPIPE); // it begins to drain
@@ -253,16 +244,13 @@ static void sent_again_a_stream_goes_on_where_it_ended(void **state)
 {
     struct rig *rig = *state;
     char *all = lines(1, 2500);
-    char text[300];
     int fd = client_connect(rig);
 
     // The first 1,000 are stored, then the daemon drains.
     fake_hold(rig->engine);
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" KEYED
-                   "Content-Length: %zu\r\n\r\n",
-                   rig->port, strlen(all));
-    client_text(fd, text);
+    client_textf(
+        fd, "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" KEYED "Content-Length: %zu\r\n\r\n",
+        rig->port, strlen(all));
     client_send(fd, all, strlen(all));
     fake_wait_held(rig->engine, 1); // the look at the key
     fake_refuse_submit(rig->engine, 0);

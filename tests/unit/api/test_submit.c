@@ -495,14 +495,12 @@ static void a_body_may_come_in_any_pieces(void **state)
     reply_fini(&reply);
 
     // In chunks of one byte.
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
-                   "application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
-                   rig->port);
-    client_text(fd, text);
+    client_textf(fd,
+                 "POST /v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Type: "
+                 "application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 rig->port);
     for (size_t i = 0; task[i] != '\0'; i++) {
-        (void)snprintf(text, sizeof(text), "1\r\n%c\r\n", task[i]);
-        client_text(fd, text);
+        client_textf(fd, "1\r\n%c\r\n", task[i]);
     }
     client_text(fd, "0\r\n\r\n");
     reply = client_read(fd, false);

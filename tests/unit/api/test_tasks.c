@@ -205,24 +205,19 @@ static void a_change_is_read_checked_and_told(void **state)
 static void a_wait_is_answered_when_the_task_has_ended(void **state)
 {
     struct rig *rig = *state;
-    char text[300];
     int post_fd = client_connect(rig);
     int get_fd = client_connect(rig);
     int result_fd = client_connect(rig);
 
-    (void)snprintf(text, sizeof(text),
-                   "POST /v1/tasks?wait=60s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
-                   "Content-Length: 15\r\n\r\n{\"kind\":\"echo\"}",
-                   rig->port);
-    client_text(post_fd, text);
+    client_textf(post_fd,
+                 "POST /v1/tasks?wait=60s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" JSON
+                 "Content-Length: 15\r\n\r\n{\"kind\":\"echo\"}",
+                 rig->port);
     fake_wait_waiting(rig->engine, 1);
-    (void)snprintf(text, sizeof(text),
-                   "GET /v1/tasks/1?wait=2h HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", rig->port);
-    client_text(get_fd, text);
-    (void)snprintf(text, sizeof(text),
-                   "GET /v1/tasks/1/result?wait=10 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
-                   rig->port);
-    client_text(result_fd, text);
+    client_textf(get_fd, "GET /v1/tasks/1?wait=2h HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
+                 rig->port);
+    client_textf(result_fd, "GET /v1/tasks/1/result?wait=10 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
+                 rig->port);
     fake_wait_waiting(rig->engine, 3);
     fake_set(rig->engine, 1, TASK_SUCCEEDED, "end", false);
 

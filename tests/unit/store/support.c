@@ -290,18 +290,46 @@ uint64_t put_one(struct fixture *fixture, struct record *record)
     return op.put.ids_first;
 }
 
-uint64_t put_many(struct fixture *fixture, const char *queue, size_t count)
+/* Puts so many tasks that are alike. */
+static int put_alike(struct fixture *fixture, const struct record *like, size_t count,
+                     uint64_t *ret_first)
 {
     struct record **records = calloc(count, sizeof(struct record *));
     assert_non_null(records);
     for (size_t i = 0; i < count; i++)
-        records[i] = new_record(queue, "noop", "{\"n\":1}");
+        records[i] = new_record(like->queue, like->kind, like->args.bytes);
     struct store_op op = {.type = STORE_PUT, .put.records = records, .put.count = count};
-    assert_int_equal(run_op(fixture, &op), 0);
+    int r = run_op(fixture, &op);
     for (size_t i = 0; i < count; i++)
         record_free(records[i]);
     free(records);
-    return op.put.ids_first;
+    *ret_first = op.put.ids_first;
+    return r;
+}
+
+uint64_t put_many(struct fixture *fixture, const char *queue, size_t count)
+{
+    struct record *like = new_record(queue, "noop", "{\"n\":1}");
+    uint64_t first = 0;
+
+    assert_int_equal(put_alike(fixture, like, count, &first), 0);
+    record_free(like);
+    return first;
+}
+
+int put_rows(struct fixture *fixture, size_t count, size_t args_bytes)
+{
+    char *args = malloc(args_bytes + 1);
+    uint64_t first = 0;
+
+    assert_non_null(args);
+    memset(args, '7', args_bytes);
+    args[args_bytes] = '\0';
+    struct record *like = new_record("a", "k", args);
+    int r = put_alike(fixture, like, count, &first);
+    record_free(like);
+    free(args);
+    return r;
 }
 
 struct record *get(struct fixture *fixture, uint64_t id, int *result)

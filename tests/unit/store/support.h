@@ -69,6 +69,9 @@ int run_read(struct fixture *fixture, struct store_read *read);
 uint64_t put_one(struct fixture *fixture, struct record *record);
 /** Puts `count` plain tasks in one operation; the first id. */
 uint64_t put_many(struct fixture *fixture, const char *queue, size_t count);
+/** Puts so many tasks of queue "a" in one operation, each with so many bytes of args: its result.
+ */
+int put_rows(struct fixture *fixture, size_t count, size_t args_bytes);
 /** The task as it is stored; NULL: not there (*result tells, may be NULL). */
 struct record *get(struct fixture *fixture, uint64_t id, int *result);
 enum task_state state_of(struct fixture *fixture, uint64_t id);

@@ -16,16 +16,7 @@ enum { ROW_BYTES = 16000, ROWS = 250, LARGE_PUTS = 8 }; // a put: about 1,000 pa
 
 static void put_pages(struct fixture *fixture)
 {
-    static char args[ROW_BYTES + 1];
-    struct record *records[ROWS];
-
-    memset(args, '7', ROW_BYTES);
-    for (size_t i = 0; i < ROWS; i++)
-        records[i] = new_record("a", "k", args);
-    struct store_op op = {.type = STORE_PUT, .put = {.records = records, .count = ROWS}};
-    assert_int_equal(run_op(fixture, &op), 0);
-    for (size_t i = 0; i < ROWS; i++)
-        record_free(records[i]);
+    assert_int_equal(put_rows(fixture, ROWS, ROW_BYTES), 0);
 }
 
 /* Some 30 MiB: many slices. */

@@ -30,16 +30,7 @@ static int64_t in_file(struct fixture *fixture, const char *sql)
 
 static int put_pages(struct fixture *fixture)
 {
-    static char args[ROW_BYTES + 1];
-    struct record *records[ROWS];
-    memset(args, '7', ROW_BYTES);
-    for (size_t i = 0; i < ROWS; i++)
-        records[i] = new_record("a", "k", args);
-    struct store_op op = {.type = STORE_PUT, .put = {.records = records, .count = ROWS}};
-    int r = run_op(fixture, &op);
-    for (size_t i = 0; i < ROWS; i++)
-        record_free(records[i]);
-    return r;
+    return put_rows(fixture, ROWS, ROW_BYTES);
 }
 
 static int64_t log_bytes(struct fixture *fixture)

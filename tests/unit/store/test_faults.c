@@ -14,16 +14,7 @@ enum { PUT_ROWS = 200, LARGE_BYTES = 900 };
 /* Many tasks of nearly 1 KiB at once: the files have to grow. */
 static int put_much(struct fixture *fixture)
 {
-    static char args[LARGE_BYTES + 1];
-    struct record *records[PUT_ROWS];
-    memset(args, '7', LARGE_BYTES);
-    for (size_t i = 0; i < PUT_ROWS; i++)
-        records[i] = new_record("a", "k", args);
-    struct store_op op = {.type = STORE_PUT, .put = {.records = records, .count = PUT_ROWS}};
-    int r = run_op(fixture, &op);
-    for (size_t i = 0; i < PUT_ROWS; i++)
-        record_free(records[i]);
-    return r;
+    return put_rows(fixture, PUT_ROWS, LARGE_BYTES);
 }
 
 /* The ballast's room is there once the store has given it up. */
