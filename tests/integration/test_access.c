@@ -6,38 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "harness.h"
+#include "tokens.h"
 
 static const char kinds[] = "queue: { default: { workers = 1 }; mail: { workers = 1 }; };\n"
                             "kind: { noop: { builtin = 'noop' }; };\n";
-
-/* What a shell script makes of --new-token: the first line is the token, the second one is for the
- * file. */
-struct made {
-    char *token, *line;
-};
-
-static struct made make_token(const char *name, const char *scope)
-{
-    const char *argv[] = {daemon_program(), "--new-token", name, "--scope", scope, NULL};
-    struct run run = run_program(argv, NULL, 30000);
-
-    if (run.status != 0)
-        fail_msg("%s", run.err);
-    char *newline = strchr(run.out, '\n');
-    assert_non_null(newline);
-    *newline = '\0';
-    assert_non_null(strstr(run.err, "line 1 is the token"));
-    return (struct made){.token = run.out, .line = newline + 1};
-}
-
-static void write_tokens(struct daemon *daemon, const char *text)
-{
-    const char *path = plain_text("%s/tokens", daemon->folder);
-
-    file_write(path, text);
-    assert_int_equal(chmod(path, 0600), 0);
-}
 
 static struct reply *ask(struct daemon *daemon, const char *method, const char *path,
                          const char *token)
@@ -55,10 +27,10 @@ static struct reply *ask(struct daemon *daemon, const char *method, const char *
 static void a_new_token_opens_what_its_line_says_and_nothing_else(void)
 {
     struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", kinds));
-    struct made ci = make_token("ci", "submit");
-    struct made eyes = make_token("eyes", "read");
-    struct made ops = make_token("ops", "admin");
-    write_tokens(daemon, plain_text("# who may what\n%s%s%s", ci.line, eyes.line, ops.line));
+    struct made_token ci = tokens_make("ci", "submit", NULL, NULL);
+    struct made_token eyes = tokens_make("eyes", "read", NULL, NULL);
+    struct made_token ops = tokens_make("ops", "admin", NULL, NULL);
+    tokens_write(daemon, plain_text("# who may what\n%s%s%s", ci.line, eyes.line, ops.line));
     daemon_start(daemon);
 
     expect_problem(get(daemon, "/v1/tasks"), 401, "unauthorized");
@@ -90,8 +62,9 @@ static struct reply *ask_with(struct daemon *daemon, const char *method, const c
 static void actions_of_a_limited_token_touch_its_own_tasks_only(void)
 {
     struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", kinds));
-    struct made ops = make_token("ops", "admin"), post = make_token("post", "admin");
-    write_tokens(daemon, plain_text("%s%.*s queue=mail\n", ops.line, (int)strcspn(post.line, "\n"),
+    struct made_token ops = tokens_make("ops", "admin", NULL, NULL),
+                      post = tokens_make("post", "admin", NULL, NULL);
+    tokens_write(daemon, plain_text("%s%.*s queue=mail\n", ops.line, (int)strcspn(post.line, "\n"),
                                     post.line));
     daemon_start(daemon);
     for (unsigned i = 0; i < 4; i++)
@@ -125,9 +98,9 @@ static void a_token_is_in_no_log_and_no_answer(void)
 {
     struct daemon *daemon =
         daemon_new(plain_text("token_file = 'tokens'; log_level = 'debug';\n%s", kinds));
-    struct made ops = make_token("ops", "admin");
+    struct made_token ops = tokens_make("ops", "admin", NULL, NULL);
     const char *wrong = "rn_wrongwrongwrongwrongwrongwrongwrongwrongwron";
-    write_tokens(daemon, ops.line);
+    tokens_write(daemon, ops.line);
     daemon_start(daemon);
 
     expect_status(ask(daemon, "POST", "/v1/tasks?wait=30s", ops.token), 200);
@@ -165,8 +138,8 @@ static void expect_refusal(struct daemon *daemon, const char *config, const char
 static void what_is_open_and_must_not_be_is_refused_at_the_start(void)
 {
     struct daemon *daemon = daemon_new(kinds);
-    struct made ops = make_token("ops", "admin");
-    write_tokens(daemon, ops.line);
+    struct made_token ops = tokens_make("ops", "admin", NULL, NULL);
+    tokens_write(daemon, ops.line);
 
     expect_refusal(daemon, "listen = '0.0.0.0:0';\n", "set token_file");
     expect_refusal(daemon, "listen = '[::]:0'; behind_proxy = true;\n", "set token_file");
@@ -175,7 +148,7 @@ static void what_is_open_and_must_not_be_is_refused_at_the_start(void)
     assert_int_equal(chmod(plain_text("%s/tokens", daemon->folder), 0640), 0);
     expect_refusal(daemon, "token_file = 'tokens';\n", "others than its owner");
     // The mistake that gives a token away is not made worse.
-    write_tokens(daemon, plain_text("ops %s scope=admin\n", ops.token));
+    tokens_write(daemon, plain_text("ops %s scope=admin\n", ops.token));
     expect_refusal(daemon, "token_file = 'tokens';\n", "tokens:1: the token itself stands here");
     struct run run = run_program(
         (const char *[]){daemon_program(), "-t", "-c", daemon->config_path, NULL}, NULL, 30000);
@@ -185,8 +158,8 @@ static void what_is_open_and_must_not_be_is_refused_at_the_start(void)
 static void behind_a_proxy_it_listens_to_all_that_have_a_token(void)
 {
     struct daemon *daemon = daemon_new("");
-    struct made ops = make_token("ops", "admin");
-    write_tokens(daemon, ops.line);
+    struct made_token ops = tokens_make("ops", "admin", NULL, NULL);
+    tokens_write(daemon, ops.line);
     file_write(
         daemon->config_path,
         quoted(plain_text("listen = '0.0.0.0:0'; store = 'runnel.db'; token_file = 'tokens';\n"
@@ -209,7 +182,7 @@ static void behind_a_proxy_it_listens_to_all_that_have_a_token(void)
 static void a_file_without_tokens_lets_nobody_in(void)
 {
     struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", kinds));
-    write_tokens(daemon, "# nobody\n");
+    tokens_write(daemon, "# nobody\n");
     daemon_start(daemon);
 
     expect_problem(get(daemon, "/v1/tasks"), 401, "unauthorized");

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "copies.h"
 #include "load.h"
 #include "stores.h"
+#include "tokens.h"
 
 static const char config[] = "queue: { default: { workers = 2 }; stopped: { workers = 1 }; };\n"
                              "kind: { echo: { builtin = 'echo' }; sleep: { builtin = 'sleep' };\n"
@@ -71,37 +71,15 @@ static void a_backup_made_under_load_has_all_that_was_acknowledged(void)
 
 static void who_may_not_see_all_gets_none(void)
 {
-    static const char *const names[] = {"eyes", "mail", "ops"};
-    static const char *const options[][4] = {{"--scope", "read,submit,work", NULL},
-                                             {"--scope", "admin", "--queue", "stopped"},
-                                             {"--scope", "admin", NULL}};
     struct daemon *daemon = daemon_new(plain_text("token_file = 'tokens';\n%s", config));
-    const char *tokens[3];
-    const char *lines = "";
-    const char *path = plain_text("%s/tokens", daemon->folder);
-
-    for (unsigned i = 0; i < 3; i++) {
-        const char *argv[] = {daemon_program(),
-                              "--new-token",
-                              names[i],
-                              options[i][0],
-                              options[i][1],
-                              options[i][2],
-                              options[i][2] == NULL ? NULL : options[i][3],
-                              NULL};
-        struct run run = run_program(argv, NULL, 30000);
-        char *newline = strchr(run.out, '\n');
-        assert_non_null(newline);
-        *newline = '\0';
-        tokens[i] = run.out;
-        lines = plain_text("%s%s", lines, newline + 1);
-    }
-    file_write(path, lines);
-    assert_int_equal(chmod(path, 0600), 0);
+    const struct made_token tokens[] = {tokens_make("eyes", "read,submit,work", NULL, NULL),
+                                        tokens_make("mail", "admin", "--queue", "stopped"),
+                                        tokens_make("ops", "admin", NULL, NULL)};
+    tokens_write(daemon, plain_text("%s%s%s", tokens[0].line, tokens[1].line, tokens[2].line));
     daemon_start(daemon);
 
     for (unsigned i = 0; i < 3; i++) {
-        const char *headers[] = {plain_text("Authorization: Bearer %s", tokens[i]), NULL};
+        const char *headers[] = {plain_text("Authorization: Bearer %s", tokens[i].token), NULL};
         struct reply *reply = call_request(
             daemon, &(struct request){.method = "POST", .path = "/v1/backup", .headers = headers});
         if (i < 2)

@@ -9,9 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "harness.h"
+#include "tokens.h"
 
 // The kind leaves a file behind where it runs.
 static const char config_format[] =
@@ -344,25 +343,17 @@ static char *filled(const char *template, uint16_t port)
 
 /* ---- the daemon ---- */
 
-static void make_tokens(struct daemon *daemon)
+static void make_tokens(const struct daemon *daemon)
 {
-    const char *path = plain_text("%s/tokens", daemon->folder);
-    char *lines = plain_text("%s", "");
+    const char *lines = "";
 
     for (size_t i = 0; i < TOKEN_COUNT; i++) {
-        const char *argv[] = {
-            daemon_program(),     "--new-token",         token_kinds[i].name,  "--scope",
-            token_kinds[i].scope, token_kinds[i].option, token_kinds[i].value, NULL};
-        struct run run = run_program(argv, NULL, 30000);
-        assert_int_equal(run.status, 0);
-        char *newline = strchr(run.out, '\n');
-        assert_non_null(newline);
-        *newline = '\0';
-        tokens[i] = run.out;
-        lines = plain_text("%s%s", lines, newline + 1);
+        struct made_token made = tokens_make(token_kinds[i].name, token_kinds[i].scope,
+                                             token_kinds[i].option, token_kinds[i].value);
+        tokens[i] = made.token;
+        lines = plain_text("%s%s", lines, made.line);
     }
-    file_write(path, lines);
-    assert_int_equal(chmod(path, 0600), 0);
+    tokens_write(daemon, lines);
 }
 
 /* A daemon with these settings, whose task 1 waits in a queue that is stopped. */
