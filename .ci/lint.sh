@@ -51,6 +51,7 @@ in_parallel() {
     printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$jobs" bash -c "$1"' || exit 1' one
 }
 
+# shellcheck disable=SC2016 # the shells that are started expand it
 check_threads() {
     in_parallel 'mapfile -t options < <(options_of "$1"); clang-19 -fsyntax-only -pthread -Wall -Wextra -Wpedantic -Wconversion \
         -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual -Wthread-safety -Wthread-safety-beta -Werror \
@@ -58,6 +59,7 @@ check_threads() {
 }
 
 # The analyzer is slow: a file whose text, and the text of what it includes, is as it was when it passed is not looked at again.
+# shellcheck disable=SC2016
 check_tidy() {
     in_parallel 'mapfile -t options < <(options_of "$1")
         sum=$( { cat .clang-tidy; clang -E -pthread "${options[@]}" "$1"; } | sha256sum | cut -c 1-32)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # run.sh sets and reads some of the names
 # Starts and stops what is measured: runneld, durable_server, beanstalkd, Redis, PostgreSQL. Sourced by run.sh.
 #
 # All listen on free ports of 127.0.0.1 and keep their data below $work. Each start_… sets `pid` and `port` and returns 1, having

@@ -3,6 +3,7 @@
 #
 #   RUNNEL_EXAMPLES   their folder
 #   TEST_WRAPPER      stands before each (valgrind)
+# shellcheck disable=SC2317 # eventually calls the conditions by their names
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
