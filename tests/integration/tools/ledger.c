@@ -79,15 +79,25 @@ static void pass(int64_t ms)
 
 static void leave_grandchild(int file, const char *key, int own_session)
 {
-    pid_t child = fork();
+    int ready[2];
+    char none;
 
-    if (child > 0)
+    if (pipe(ready) < 0)
+        _exit(70);
+    if (fork() > 0) {
+        // Until it has written: what is left in the group is killed when the command ends.
+        (void)close(ready[1]);
+        if (read(ready[0], &none, 1) < 0)
+            _exit(70);
+        (void)close(ready[0]);
         return;
+    }
     if (own_session)
         (void)setsid();
     if (fork() != 0)
         _exit(0);
     note(file, "grandchild", key);
+    (void)close(ready[1]);
     pass(GRANDCHILD_S * 1000);
     _exit(0);
 }
