@@ -215,7 +215,7 @@ examples: $(examples) ## the library's example programs, in build/lib/examples/
 # test_* are helpers, linked into every test of that folder.
 
 wrapped := malloc calloc realloc strdup pthread_create eventfd write fsync fdatasync ftruncate posix_fallocate mmap open fork statfs getrandom \
-    socket bind listen fchmod chmod chown flock accept4 renameat2
+    socket bind listen fchmod chmod chown flock accept4 renameat2 linkat
 wrap := $(wrapped:%=-Wl,--wrap=%)
 unit_support := $(call objects_of,tests/unit/*.c)
 

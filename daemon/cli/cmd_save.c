@@ -183,8 +183,12 @@ static int verify(struct download *download, json_t **ret_counts)
     struct store_check_result result = {0};
     struct error error;
 
+    const char *name = NULL;
+    int code = save_temporary(&download->save, &name); // SQLite opens it by its name
+    if (code != 0)
+        return code;
     progress_say(&download->progress, "the copy is checked");
-    int r = store_check(save_temporary(&download->save), tell_fault, &has_any, &result, &error);
+    int r = store_check(name, tell_fault, &has_any, &result, &error);
     progress_clear(&download->progress);
     if (r < 0)
         return cli_fault(r == -EIO || r == -ENOSPC ? CLI_OUTPUT : CLI_INTERNAL,

@@ -1,6 +1,7 @@
-/* What is not whole has a name of its own, FILE.XXXXXX.part, and goes with whatever SQLite or a
- * lock put beside it, also when a signal ends the program: the name is kept here for its handler.
- */
+/* What is not whole has no name, so that nothing is left of it however the program ends. Where the
+ * file system does not offer that, and where something has to be able to open it, it has one of its
+ * own, FILE.XXXXXX.part, and goes with whatever SQLite or a lock put beside it, also when a signal
+ * ends the program: the name is kept here for its handler. */
 #include "cli/save.h"
 
 #include <errno.h>
@@ -8,15 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 
+#define TEMPORARY_RANDOM "XXXXXX"
 #define TEMPORARY_END ".part"
 
-enum { SUFFIX_BYTES = 16 };
+enum { SUFFIX_BYTES = 16, LINK_BYTES = 32 };
 
 // Set before the handler is, and not changed as long as it is.
 static char temporary[PATH_BYTES];
@@ -45,6 +48,79 @@ static int is_there(const char *path)
     return cli_fault(CLI_USAGE, "%s is there already, and is not replaced", path);
 }
 
+static int cannot_make(int code, const char *path, int error)
+{
+    return cli_fault(code, "%s can't be made (%s)", path, cli_reason(error));
+}
+
+/* ---- where it is ---- */
+
+/* The folder of a file. It fits: what is longer has been refused. */
+static void folder_of(const char *path, char *folder)
+{
+    const char *slash = strrchr(path, '/');
+
+    (void)snprintf(folder, PATH_BYTES, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+                   slash == NULL ? "." : path);
+}
+
+/* By this it gets a name: what link(2) does for a descriptor needs a privilege. */
+static void link_of(int fd, char *name)
+{
+    (void)snprintf(name, LINK_BYTES, "/proc/self/fd/%d", fd);
+}
+
+/* mkostemps' own letters, for a name that is not needed yet. */
+static bool choose_temporary(void)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    enum { COUNT = sizeof(TEMPORARY_RANDOM) - 1, LETTERS = sizeof(letters) - 1 };
+    char *name = temporary + strlen(temporary) - (COUNT + strlen(TEMPORARY_END));
+    unsigned char bytes[COUNT];
+    struct stat status;
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return false;
+    for (size_t i = 0; i < COUNT; i++)
+        name[i] = letters[bytes[i] % LETTERS];
+    // That it can be had is found out now, and not when all is there.
+    bool is_free = lstat(temporary, &status) < 0 && errno == ENOENT;
+    if (!is_free)
+        memcpy(name, TEMPORARY_RANDOM, COUNT);
+    return is_free;
+}
+
+/* Negative: not here, whyever. */
+static int open_unnamed(const char *path)
+{
+    char folder[PATH_BYTES];
+    char name[LINK_BYTES];
+
+    folder_of(path, folder);
+    int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    link_of(fd, name);
+    if (access(name, F_OK) == 0 && choose_temporary())
+        return fd;
+    (void)close(fd);
+    return -ENOENT;
+}
+
+/* A file without a name gets this one, if nothing has it. */
+static int link_unnamed(struct save *save, const char *path)
+{
+    char name[LINK_BYTES];
+
+    link_of(save->fd, name);
+    if (linkat(AT_FDCWD, name, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
+        return -errno;
+    save->is_unnamed = false;
+    return 0;
+}
+
+/* ---- from its begin to its end ---- */
+
 int save_begin(struct save *save, const char *path)
 {
     struct stat status;
@@ -57,12 +133,15 @@ int save_begin(struct save *save, const char *path)
         return cli_fault(CLI_USAGE, "a file needs a name");
     if (lstat(path, &status) == 0)
         return is_there(path);
-    int length = snprintf(temporary, sizeof(temporary), "%s.XXXXXX" TEMPORARY_END, path);
+    int length = snprintf(temporary, sizeof(temporary), "%s." TEMPORARY_RANDOM TEMPORARY_END, path);
     if (length < 0 || (size_t)length >= sizeof(temporary))
-        return cli_fault(CLI_USAGE, "%s can't be made (%s)", path, cli_reason(-ENAMETOOLONG));
-    save->fd = mkostemps(temporary, (int)strlen(TEMPORARY_END), O_CLOEXEC);
+        return cannot_make(CLI_USAGE, path, -ENAMETOOLONG);
+    save->fd = open_unnamed(path);
+    save->is_unnamed = save->fd >= 0;
+    if (!save->is_unnamed)
+        save->fd = mkostemps(temporary, (int)strlen(TEMPORARY_END), O_CLOEXEC);
     if (save->fd < 0)
-        return cli_fault(CLI_USAGE, "%s can't be made (%s)", path, cli_reason(-errno));
+        return cannot_make(CLI_USAGE, path, -errno);
     interrupt_run(remove_all);
     return 0;
 }
@@ -92,25 +171,34 @@ int save_sync(struct save *save)
         return 0;
     if (fsync(save->fd) < 0)
         r = -errno;
-    if (close(save->fd) < 0 && r == 0)
-        r = -errno;
-    save->fd = -1;
+    if (!save->is_unnamed) { // else it would be gone
+        if (close(save->fd) < 0 && r == 0)
+            r = -errno;
+        save->fd = -1;
+    }
     return r < 0 ? cli_fault(CLI_OUTPUT, "%s can't be written (%s)", save->path, cli_reason(r)) : 0;
 }
 
-const char *save_temporary(const struct save *save)
+int save_temporary(struct save *save, const char **ret_name)
 {
-    return is_standard(save) ? save->path : temporary;
+    *ret_name = is_standard(save) ? save->path : temporary;
+    if (!save->is_unnamed)
+        return 0;
+    int r = link_unnamed(save, temporary);
+    if (r < 0)
+        return cannot_make(CLI_OUTPUT, temporary, r);
+    // Closed later, it would take the locks of whoever has opened it with it.
+    (void)close(save->fd);
+    save->fd = -1;
+    return 0;
 }
 
 /* The new name is on the disk; a file system that has no such thing is no fault. */
 static void sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char folder[PATH_BYTES] = ".";
+    char folder[PATH_BYTES];
 
-    if (slash != NULL)
-        (void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
+    folder_of(path, folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -132,12 +220,12 @@ int save_keep(struct save *save)
 {
     if (is_standard(save))
         return 0;
-    int r = give_name(save->path);
+    int r = save->is_unnamed ? link_unnamed(save, save->path) : give_name(save->path);
     save_discard(save); // its other names
     if (r == -EEXIST)
         return is_there(save->path);
     if (r < 0)
-        return cli_fault(CLI_OUTPUT, "%s can't be made (%s)", save->path, cli_reason(r));
+        return cannot_make(CLI_OUTPUT, save->path, r);
     sync_folder(save->path);
     return 0;
 }

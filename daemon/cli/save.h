@@ -1,8 +1,10 @@
-/** \file A file that is there whole or not at all: written under another name beside it, on the
- * disk, and only then given its own. One at a time. */
+/** \file A file that is there whole or not at all: written without a name, or, where the file
+ * system has no such files, under another one beside it; on the disk, and only then given its own.
+ * One at a time. */
 #ifndef CLI_SAVE_H
 #define CLI_SAVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +15,7 @@ struct save {
     int fd;
     uint64_t bytes; // written so far
     int error;      // why a write failed: a negative errno
+    bool is_unnamed;
 };
 
 /**
@@ -24,10 +27,15 @@ struct save {
 int save_begin(struct save *save, const char *path) RN_MUST_CHECK;
 /** Writes all of it. Negative errno, kept in save->error. */
 int save_write(struct save *save, const char *bytes, size_t count) RN_MUST_CHECK;
-/** All is written: has it on the disk, and closed. 0; else a code, told. */
+/** All is written: has it on the disk. 0; else a code, told. */
 int save_sync(struct save *save) RN_MUST_CHECK;
-/** What it is called until it is kept. */
-const char *save_temporary(const struct save *save);
+/**
+ * What it is called from now on until it is kept: a file without a name gets one. After
+ * save_sync().
+ *
+ * @return 0 with the name, which is borrowed; else a code, told
+ */
+int save_temporary(struct save *save, const char **ret_name) RN_MUST_CHECK;
 /** Gives it its name, if nothing else has it meanwhile. 0; else a code, told, and nothing is left.
  */
 int save_keep(struct save *save) RN_MUST_CHECK;

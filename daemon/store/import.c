@@ -32,13 +32,17 @@ static int cannot_write(struct import *import, int r)
                      r == -ENOSPC ? "the disk is full" : sqlite_message(&import->sqlite));
 }
 
+static int broken(struct import *import, uint64_t line, const char *why)
+{
+    import->bad_line = line;
+    return error_set(import->reterr, -EBADMSG, "line %" PRIu64 ": %s; nothing was imported", line,
+                     why);
+}
+
 static int broken_line(struct import *import, int r)
 {
-    const char *why = r == -EMSGSIZE ? "it is too long" : import->into.fault;
-
-    import->bad_line = import->lines.number;
-    return error_set(import->reterr, -EBADMSG, "line %" PRIu64 ": %s; nothing was imported",
-                     import->lines.number, why);
+    return broken(import, import->lines.number,
+                  r == -EMSGSIZE ? "it is too long" : import->into.fault);
 }
 
 /* What the head announces. */
@@ -96,6 +100,22 @@ static int look_at_end(struct import *import)
     return 0;
 }
 
+/* The next one as lines_next(), but an empty line at the end, which an editor or an echo leaves
+ * there, is none. */
+static int next_line(struct import *import, const char **ret_line, size_t *ret_length)
+{
+    struct lines *lines = &import->lines;
+
+    int r = lines_next(lines, ret_line, ret_length);
+    if (r <= 0 || *ret_length > 1 || (*ret_length == 1 && **ret_line != '\r'))
+        return r;
+    uint64_t empty = lines->number;
+    r = lines_next(lines, ret_line, ret_length);
+    if (r == 0)
+        lines->number = empty - 1; // which the last one is
+    return r <= 0 ? r : broken(import, empty, "it is empty");
+}
+
 static int take_lines(struct import *import)
 {
     const char *line = NULL;
@@ -103,7 +123,7 @@ static int take_lines(struct import *import)
     enum exchange_line sort = EXCHANGE_HEAD;
     int r = 0;
 
-    while ((r = lines_next(&import->lines, &line, &length)) > 0) {
+    while ((r = next_line(import, &line, &length)) > 0) {
         r = import_line(&import->into, line, length, &sort);
         if (r < 0)
             return r == -EBADMSG ? broken_line(import, r) : cannot_write(import, r);
@@ -113,6 +133,8 @@ static int take_lines(struct import *import)
     }
     if (r == -EMSGSIZE)
         return broken_line(import, r);
+    if (r < 0 && import->bad_line > 0)
+        return r;
     if (r < 0)
         return error_set(import->reterr, r, "cannot read the export: %s", strerror(-r));
     return look_at_end(import);

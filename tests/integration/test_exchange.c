@@ -135,7 +135,10 @@ static const struct {
     const char *says;
 } breaks[] = {
     {NULL, "", "line 1: there is none"},
-    {NULL, "\n", "line 1: it is no JSON"},
+    {NULL, "\n", "line 1: there is none"},
+    {NULL, "\n\n", "line 1: it is empty"},
+    {"\n", "\n\n", "line 2: it is empty"},
+    {"\n", "\r\n\r\n", "line 2: it is empty"},
     {NULL, "\x1f\x8b\x08\n", "line 1: it is compressed by gzip, and has to be unpacked first"},
     {NULL, "[]\n", "line 1: it is no line of an export"},
     {NULL, "{'a':1}\n", "line 1: it is no line of an export"},
@@ -204,6 +207,32 @@ static void a_broken_line_is_named_and_nothing_is_imported(void)
         assert_false(file_exists(plain_text("%s-import.part", other->store_path)));
     }
     expect_run(exchange(other, "--import", written(whole)), 0);
+}
+
+static void an_empty_line_at_the_end_does_not_matter(void)
+{
+    static const char *const ends[] = {"", "\n\n", "\n\r\n", "\r\n"};
+    struct daemon *daemon = daemon_new(stores_config);
+    stores_unpack(daemon, "v1");
+    const char *whole = exported(daemon);
+    int length = (int)strlen(whole) - 1; // without its last newline
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        struct daemon *other = imported(plain_text("%.*s%s", length, whole, ends[i]));
+        assert_string_equal(exported(other), whole);
+    }
+
+    // What is missing is missing behind the last line that is one.
+    struct daemon *other = daemon_new(stores_config);
+    daemon_forget(other);
+    int head = (int)strcspn(whole, "\n");
+    struct run run = exchange(other, "--import", written(plain_text("%.*s\n\n", head, whole)));
+    expect_run(run, 65);
+    assert_non_null(strstr(run.err, "line 1: it is the last one"));
+    // Twice is once in the middle.
+    run = exchange(other, "--import", written(plain_text("%s\n\n", whole)));
+    expect_run(run, 65);
+    assert_non_null(strstr(run.err, "it is empty; nothing was imported"));
 }
 
 static void an_export_that_was_cut_is_refused(void)
@@ -291,6 +320,7 @@ HARNESS_MAIN(SCENARIO(an_export_of_a_released_store_goes_there_and_back),
              SCENARIO(follow_ups_traces_and_keys_go_there_and_back),
              SCENARIO(any_order_of_members_and_an_empty_store_will_do),
              SCENARIO(a_broken_line_is_named_and_nothing_is_imported),
+             SCENARIO(an_empty_line_at_the_end_does_not_matter),
              SCENARIO(an_export_that_was_cut_is_refused),
              SCENARIO(nothing_takes_the_place_of_what_is_there),
              SCENARIO(root_leaves_the_store_to_the_owner_of_its_folder))

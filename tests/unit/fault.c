@@ -63,6 +63,7 @@ int __real_flock(int fd, int operation);
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 int __real_renameat2(int from_folder, const char *from, int to_folder, const char *to,
                      unsigned flags);
+int __real_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -91,6 +92,7 @@ int __wrap_flock(int fd, int operation);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 int __wrap_renameat2(int from_folder, const char *from, int to_folder, const char *to,
                      unsigned flags);
+int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags);
 
 /* The errno with which this call is to fail, or 0. */
 static int strike(enum fault_call call)
@@ -321,5 +323,10 @@ int __wrap_renameat2(int from_folder, const char *from, int to_folder, const cha
                      unsigned flags)
 {
     return fails(FAULT_RENAMEAT2) ? -1 : __real_renameat2(from_folder, from, to_folder, to, flags);
+}
+
+int __wrap_linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+    return fails(FAULT_LINKAT) ? -1 : __real_linkat(from_folder, from, to_folder, to, flags);
 }
 // NOLINTEND(readability-identifier-naming)

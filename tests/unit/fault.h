@@ -42,6 +42,7 @@ enum fault_call {
     FAULT_FLOCK,
     FAULT_ACCEPT4,
     FAULT_RENAMEAT2,
+    FAULT_LINKAT,
     FAULT_CALL_COUNT,
 };
 
