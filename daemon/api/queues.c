@@ -374,8 +374,9 @@ static int64_t take_pause(json_t *body, struct faults *faults)
         if (until != NULL && !json_is_null(until))
             faults_add(faults, "/for", "does not go together with until: use one of them");
         else if (members_duration(length, &ms) < 0 || ms < 1)
-            faults_add(faults, "/for",
-                       "must be a length of time such as \"10m\", or a number of seconds");
+            faults_add(
+                faults, "/for",
+                "must be a length of time such as \"10m\", or a number of seconds, from 1ms on");
         return now_ms + ms;
     }
     if (until == NULL || json_is_null(until))

@@ -294,8 +294,6 @@ void request_problem_error(struct request *request, int error)
         [PROBLEM_BACKLOG_FULL] = "max_backlog tasks are waiting; send it again later",
         [PROBLEM_DRAINING] = "the daemon is stopping; send it again when it is back",
         [PROBLEM_BUSY] = "too much is being worked on; send it again in a moment",
-        [PROBLEM_TASK_REMOVED] = "the task existed and has been removed: it was deleted, or kept "
-                                 "as long as the configuration says",
         [PROBLEM_KEY_REUSED] = "the Idempotency-Key was used with another body, query or "
                                "Content-Type; a new task needs a new key",
     };
@@ -310,6 +308,11 @@ void request_problem_error(struct request *request, int error)
                         request->id);
     else if (problem == PROBLEM_NOT_FOUND && request->id != 0)
         request_problem(request, problem, "no task has ever had the id %" PRIu64, request->id);
+    else if (problem == PROBLEM_TASK_REMOVED)
+        request_problem(request, problem,
+                        "task %" PRIu64 " existed and has been removed: it was deleted, or kept "
+                        "as long as the configuration says",
+                        request->id);
     else
         request_problem(request, problem, "%s",
                         details[problem] != NULL ? details[problem] : problem_row(problem)->title);

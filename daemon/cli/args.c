@@ -82,6 +82,14 @@ static int take(struct arguments *arguments, int argc, char **argv, struct error
 
     const struct option_row *row =
         row_of(arguments, is_long ? name : NULL, length, is_long ? '\0' : name[0]);
+    // -jn5: letters without a value may stand before another one.
+    while (!is_long && row != NULL && row->value == NULL && name[1] != '\0' && name[1] != '=') {
+        int r = add(arguments, row, NULL, reterr);
+        if (r < 0)
+            return r;
+        name++;
+        row = row_of(arguments, NULL, 0, name[0]);
+    }
     if (row == NULL && !is_long)
         return error_set(reterr, -EINVAL, "there is no option -%c", name[0]);
     if (row == NULL)

@@ -13,7 +13,7 @@ struct option_row {
     char letter;       // the short form; 0: none
     const char *value; // what stands for its value in the help; NULL: it has none; "[D]": a length
                        // of time, which may be left out
-    const char *text;
+    const char *text;  // NULL: a further letter for an option that stands before it, not shown
 };
 
 enum { ARGUMENTS_OPTIONS_MAX = 64 };

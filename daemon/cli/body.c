@@ -16,16 +16,17 @@ enum { ARGS_MAX = 64 << 20 }; // the daemon's limit is lower, and its own to tel
 
 static int args_of_file(const struct cli *cli, const char *path, char **ret_args)
 {
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     size_t length = 0;
     int r = file_read_all(path, ARGS_MAX, ret_args, &length);
 
     if (r < 0)
-        return cli_fault(CLI_USAGE, "%s can't be read (%s)", path, cli_reason(r));
+        return cli_fault(CLI_USAGE, "%s can't be read (%s)", name, cli_reason(r));
     // What begins with a NUL byte would be cut off unseen.
     if (strlen(*ret_args) != length || !values_is_json(*ret_args, length)) {
         free(*ret_args);
         *ret_args = NULL;
-        return cli_usage(cli, "%s is no JSON", strcmp(path, "-") == 0 ? "standard input" : path);
+        return cli_usage(cli, "%s is no JSON", name);
     }
     return 0;
 }

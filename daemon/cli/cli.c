@@ -90,8 +90,10 @@ int cli_refusal(const struct http_reply *reply, const char *prefix)
         return cli_no_memory();
     json_array_foreach (errors, index, error) {
         fputs(index == 0 ? "" : "; ", out);
-        append_pointer(out, member_text(error, "pointer"));
-        fprintf(out, ": %s", member_text(error, "detail"));
+        const char *pointer = member_text(error, "pointer");
+        append_pointer(out, pointer);
+        bool is_whole = pointer[strspn(pointer, "#/")] == '\0'; // the body itself
+        fprintf(out, "%s%s", is_whole ? "" : ": ", member_text(error, "detail"));
     }
     if (json_array_size(errors) == 0)
         fputs(detail, out);
@@ -261,6 +263,8 @@ int cli_take_number(const struct cli *cli, const char *option, int64_t least, in
 
     int r = units_unsigned(text + is_negative, (uint64_t)INT64_MAX, &number);
     int64_t value = is_negative ? -(int64_t)number : (int64_t)number;
+    if ((r < 0 || value < least) && most == INT64_MAX)
+        return cli_usage(cli, "--%s: '%s' is no number from %" PRId64 " on", option, text, least);
     if (r < 0 || value < least || value > most)
         return cli_usage(cli, "--%s: '%s' is no number from %" PRId64 " to %" PRId64, option, text,
                          least, most);

@@ -150,10 +150,16 @@ int cmd_ping(struct cli *cli)
 
     int r = http_call(cli->http, &request, &reply, &error);
     const char *status = member_text(reply.json, "status");
+    bool is_runneld = status[0] != '\0' || reply.status == 503;
     if (status[0] == '\0')
         status = member_text(reply.json, "code");
     if (r < 0)
         code = cli_no_answer(r, &error);
+    else if (!is_runneld && (reply.status / 100 == 2 || reply.status == 404))
+        code =
+            cli_fault(CLI_NO_CONNECTION, "what answers at %s is no runneld", http_url(cli->http));
+    else if (!is_runneld)
+        code = cli_refusal(&reply, "");
     else if (reply.status / 100 == 2 && cli->is_json)
         code = cli_print_json(cli, &reply);
     else if (reply.status / 100 == 2)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/list.h"
 
 /* ---- help ---- */
 
@@ -12,6 +13,8 @@ static void print_options(FILE *out, const struct option_row *rows)
     char left[LEFT_BYTES];
 
     for (; rows != NULL && rows->name != NULL; rows++) {
+        if (rows->text == NULL)
+            continue;
         (void)snprintf(left, sizeof(left), "--%s%s%s", rows->name, rows->value == NULL ? "" : " ",
                        rows->value == NULL ? "" : rows->value);
         if (rows->letter != '\0')
@@ -95,8 +98,10 @@ static int complete_names(struct cli *cli, const char *member)
 
 static void complete_options(const struct option_row *rows)
 {
-    for (; rows != NULL && rows->name != NULL; rows++)
-        printf("--%s%s\n", rows->name, rows->value != NULL && rows->value[0] != '[' ? "=" : "");
+    for (; rows != NULL && rows->name != NULL; rows++) {
+        if (rows->text != NULL)
+            printf("--%s%s\n", rows->name, rows->value != NULL && rows->value[0] != '[' ? "=" : "");
+    }
 }
 
 int cmd_complete(struct cli *cli)
@@ -106,7 +111,8 @@ int cmd_complete(struct cli *cli)
     if (strcmp(what, "kinds") == 0 || strcmp(what, "queues") == 0)
         return complete_names(cli, what);
     if (strcmp(what, "states") == 0) {
-        puts("scheduled\nqueued\nretrying\nrunning\nsucceeded\nfailed\ncancelled\nheld");
+        for (const char *const *state = list_states; *state != NULL; state++)
+            puts(*state);
         return 0;
     }
     if (strcmp(what, "commands") == 0) {

@@ -168,13 +168,16 @@ static int call_queue(const struct cli *cli, const struct http_request *request,
     const char *rate = member_text(queue, "rate");
     int64_t until_ms = member_instant(queue, "paused_until");
     bool is_paused = json_is_true(json_object_get(queue, "paused"));
+    char burst[ID_BYTES + sizeof(", burst ")] = "";
+    if (rate[0] != '\0' && member_number(queue, "burst") > 1)
+        (void)snprintf(burst, sizeof(burst), ", burst %" PRId64, member_number(queue, "burst"));
     if (cli->is_json)
         code = cli_print_json(cli, &reply);
     else
-        printf("%s: %" PRId64 " %s, %s%s%s%s\n", member_text(queue, "name"),
+        printf("%s: %" PRId64 " %s, %s%s%s%s%s\n", member_text(queue, "name"),
                member_number(queue, "workers"),
                member_number(queue, "workers") == 1 ? "worker" : "workers",
-               rate[0] == '\0' ? "no rate" : rate, is_paused ? ", paused" : "",
+               rate[0] == '\0' ? "no rate" : rate, burst, is_paused ? ", paused" : "",
                is_paused && until_ms != 0 ? ", ends " : "",
                is_paused && until_ms != 0 ? cli_instant(cli, until_ms, when) : "");
     http_reply_fini(&reply);
@@ -260,6 +263,20 @@ static int put_change(const struct cli *cli, FILE *out, const char *word)
     return 0;
 }
 
+/* A name that was there before would make no JSON. */
+static int check_once(const struct cli *cli, size_t index)
+{
+    const char *word = cli->arguments->words[index];
+    size_t length = strcspn(word, "=");
+
+    for (size_t i = 1; i < index; i++) {
+        const char *before = cli->arguments->words[i];
+        if (strcspn(before, "=") == length && strncmp(before, word, length) == 0)
+            return cli_usage(cli, "%.*s is there twice", (int)length, word);
+    }
+    return 0;
+}
+
 int cmd_set(struct cli *cli)
 {
     char path[PATH_BYTES];
@@ -275,7 +292,9 @@ int cmd_set(struct cli *cli)
     (void)fputc('{', out);
     for (size_t i = 1; code == 0 && i < cli->arguments->word_count; i++) {
         fputs(i > 1 ? "," : "", out);
-        code = put_change(cli, out, cli->arguments->words[i]);
+        code = check_once(cli, i);
+        if (code == 0)
+            code = put_change(cli, out, cli->arguments->words[i]);
     }
     (void)fputc('}', out);
     if (fclose(out) != 0 && code == 0)

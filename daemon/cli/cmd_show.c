@@ -153,6 +153,31 @@ static int put_attempts(const struct cli *cli, const json_t *task)
     return code;
 }
 
+/* The task that it follows, and those that follow it. */
+static int put_family(const struct cli *cli, const json_t *task)
+{
+    const json_t *children = json_object_get(task, "children");
+    char text[2048] = "";
+    size_t used = 0;
+    size_t index;
+    json_t *child;
+    int code = 0;
+
+    if (!member_is_null(task, "parent")) {
+        (void)snprintf(text, sizeof(text), "%" PRId64, member_number(task, "parent"));
+        code = put_line(cli, "parent", TABLE_PLAIN, text);
+    }
+    json_array_foreach (children, index, child) {
+        if (used + ID_BYTES >= sizeof(text))
+            break;
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%lld", index == 0 ? "" : ", ",
+                                 (long long)json_integer_value(child));
+    }
+    if (code == 0 && used > 0)
+        code = put_line(cli, "children", TABLE_PLAIN, text);
+    return code;
+}
+
 static int put_head(const struct cli *cli, const json_t *task)
 {
     const char *state = member_text(task, "state");
@@ -198,11 +223,10 @@ static int put_why(const struct cli *cli, const json_t *task)
 
 static int put_task(const struct cli *cli, const struct http_reply *reply)
 {
-    static const char *const instants[][2] = {{"submitted", "created_at"},
-                                              {"starts at", "run_at"},
-                                              {"expires at", "expires_at"},
-                                              {"started", "started_at"},
-                                              {"finished", "finished_at"}};
+    static const char *const instants[][2] = {
+        {"submitted", "created_at"},           {"starts at", "run_at"},
+        {"expires at", "expires_at"},          {"started", "started_at"},
+        {"stop asked", "cancel_requested_at"}, {"finished", "finished_at"}};
     const json_t *task = reply->json;
     const json_t *exec = json_object_get(task, "exec");
     char took[FORMAT_BYTES];
@@ -217,6 +241,8 @@ static int put_task(const struct cli *cli, const struct http_reply *reply)
                         format_length(member_number(task, "duration_ms"), took));
     if (code == 0)
         code = put_attempts(cli, task);
+    if (code == 0)
+        code = put_family(cli, task);
     if (code == 0)
         code = put_raw(cli, reply, "tags", "tags");
     if (code == 0)

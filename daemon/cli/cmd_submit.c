@@ -158,6 +158,9 @@ static int print_result(const struct cli *cli, uint64_t id)
     int code = cli_call(cli, "GET", path, NULL, &reply);
     if (code != 0)
         return code;
+    // A newline alone is all that comes of no text: what has printed nothing, prints nothing here.
+    if (reply.length == 1 && reply.body[0] == '\n')
+        reply.length = 0;
     code = cli_print_bytes(cli, reply.body == NULL ? "" : reply.body, reply.length);
     // A text has lost its last newline on the way.
     if (reply.body != NULL && reply.length > 0 && reply.body[reply.length - 1] != '\n')

@@ -65,7 +65,8 @@ static const struct option_row import_options[] = {
     {NULL, 0, NULL, NULL}};
 static const struct option_row ls_options[] = {
     FILTER_OPTIONS,
-    {"limit", 'l', "N", "at most so many, the newest (20)"},
+    {"limit", 'n', "N", "at most so many, the newest (20)"},
+    {"limit", 'l', "N", NULL},
     {"all", 0, NULL, "without a limit"},
     {NULL, 0, NULL, NULL}};
 static const struct option_row wait_options[] = {
@@ -143,6 +144,27 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+/* What one would call it elsewhere: no letters are near, but the meaning is. */
+static const char *known_elsewhere(const char *name)
+{
+    static const char *const others[][2] = {
+        {"add", "submit"},     {"enqueue", "submit"}, {"push", "submit"},     {"create", "submit"},
+        {"exec", "run"},       {"list", "ls"},        {"ps", "ls"},           {"tasks", "ls"},
+        {"jobs", "ls"},        {"status", "show"},    {"get", "show"},        {"info", "show"},
+        {"inspect", "show"},   {"describe", "show"},  {"log", "show"},        {"logs", "show"},
+        {"output", "result"},  {"follow", "wait"},    {"watch", "top"},       {"kill", "cancel"},
+        {"stop", "cancel"},    {"abort", "cancel"},   {"restart", "retry"},   {"requeue", "retry"},
+        {"delete", "rm"},      {"remove", "rm"},      {"clean", "rm"},        {"purge", "cancel"},
+        {"unpause", "resume"}, {"start", "resume"},   {"continue", "resume"}, {"update", "set"},
+        {"edit", "set"},       {"dump", "export"},    {"restore", "import"},  {"health", "ping"}};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(others[i][0], name) == 0)
+            return others[i][1];
+    }
+    return NULL;
+}
+
 int command_unknown(const char *name)
 {
     const char *names[sizeof(commands) / sizeof(commands[0])] = {NULL};
@@ -152,7 +174,9 @@ int command_unknown(const char *name)
         if (command->summary != NULL)
             names[count++] = command->name;
     }
-    const char *near = nearest_name(name, names);
+    const char *near = known_elsewhere(name);
+    if (near == NULL)
+        near = nearest_name(name, names);
     return cli_fault(CLI_USAGE, "there is no command '%s'%s%s%s; see runnel --help", name,
                      near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
                      near == NULL ? "" : "'?");

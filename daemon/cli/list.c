@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "cli/values.h"
+#include "config/config.h"
 #include "config/units.h"
 
-enum { PAGE_MOST = 1000, PAGE_LEAST = 100 };
+enum { PAGE_MOST = 1000, PAGE_LEAST = 100, VALUE_BYTES = 2048 };
+
+const char *const list_states[] = {"scheduled", "queued",    "retrying", "running", "succeeded",
+                                   "failed",    "cancelled", "held",     NULL};
 
 // A query's parameter and an action's member have the same name.
 static const struct {
@@ -48,32 +52,74 @@ static int take_past(const char *word, int64_t now_ms, char *text)
     return 0;
 }
 
-/* A filter's value; an instant is written into text, of UNITS_INSTANT_BYTES. *ret_value stays NULL
- * where it was not given. */
+/* The option's values, with commas between them; told if there is one without a name in it. */
+static int join_values(const struct cli *cli, const char *option, char *text)
+{
+    const char *value = NULL;
+    size_t used = 0;
+
+    for (size_t i = 0; (value = arguments_value_at(cli->arguments, option, i)) != NULL; i++) {
+        if (value[0] == '\0')
+            return cli_usage(cli, "the option --%s needs a value", option);
+        int length = snprintf(text + used, VALUE_BYTES - used, "%s%s", i == 0 ? "" : ",", value);
+        if (length < 0 || (size_t)length >= VALUE_BYTES - used)
+            return cli_usage(cli, "the filter is too long");
+        used += (size_t)length;
+    }
+    return 0;
+}
+
+/* Names of states, with commas between them. The daemon would refuse them too, but not in terms of
+ * the command line. */
+static int check_states(const struct cli *cli, const char *names)
+{
+    char name[VALUE_BYTES];
+
+    while (names != NULL) {
+        size_t length = strcspn(names, ",");
+        (void)snprintf(name, sizeof(name), "%.*s", (int)length, names);
+        const char *near = nearest_name(name, list_states);
+        if (near == NULL || strcmp(near, name) != 0)
+            return cli_usage(cli, "--state: there is no state '%s'%s%s%s", name,
+                             near == NULL ? "" : ": did you mean '", near == NULL ? "" : near,
+                             near == NULL ? "" : "'?");
+        names = names[length] == ',' ? names + length + 1 : NULL;
+    }
+    return 0;
+}
+
+/* A filter's value, in text, of VALUE_BYTES: what an option says that is given several times is any
+ * of them, as with commas; of an instant it is the last. *ret_value stays NULL where it was not
+ * given. */
 static int take_value(const struct cli *cli, size_t which, char *text, const char **ret_value)
 {
-    const char *value = arguments_value(cli->arguments, filters[which].option);
+    const char *option = filters[which].option;
+    const char *value = arguments_value(cli->arguments, option);
+    int code = 0;
 
-    if (value != NULL && filters[which].is_instant) {
-        if (take_past(value, cli->now_ms, text) < 0)
-            return cli_usage(cli,
-                             "--%s: '%s' is no time, such as 1h (ago), 18:30, '2026-12-24 18:30' "
-                             "or 2026-12-24T18:30:00Z",
-                             filters[which].option, value);
-        value = text;
-    }
-    *ret_value = value;
-    return 0;
+    if (value == NULL)
+        return 0;
+    if (!filters[which].is_instant)
+        code = join_values(cli, option, text);
+    else if (take_past(value, cli->now_ms, text) < 0)
+        code = cli_usage(cli,
+                         "--%s: '%s' is no time, such as 1h (ago), 18:30, '2026-12-24 18:30' "
+                         "or 2026-12-24T18:30:00Z",
+                         option, value);
+    if (code == 0 && strcmp(option, "state") == 0)
+        code = check_states(cli, text);
+    *ret_value = text;
+    return code;
 }
 
 static int make_path(const struct cli *cli, char *path)
 {
-    char instant[UNITS_INSTANT_BYTES];
+    char text[VALUE_BYTES];
 
     (void)snprintf(path, PATH_BYTES, "/v1/tasks");
     for (size_t i = 0; i < FILTER_COUNT; i++) {
         const char *value = NULL;
-        int code = take_value(cli, i, instant, &value);
+        int code = take_value(cli, i, text, &value);
         if (code != 0)
             return code;
         if (value != NULL && !cli_add_query(path, PATH_BYTES, filters[i].name, value))
@@ -100,13 +146,13 @@ static json_t *strings_of(const char *value)
 
 int list_filter(const struct cli *cli, const char *states, json_t **ret_filter)
 {
-    char instant[UNITS_INSTANT_BYTES];
+    char text[VALUE_BYTES];
     json_t *filter = json_object();
     int code = filter == NULL ? cli_no_memory() : 0;
 
     for (size_t i = 0; i < FILTER_COUNT && code == 0; i++) {
         const char *value = NULL;
-        code = take_value(cli, i, instant, &value);
+        code = take_value(cli, i, text, &value);
         if (value == NULL && i == 0)
             value = states;
         if (code != 0 || value == NULL)

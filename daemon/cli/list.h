@@ -4,6 +4,9 @@
 
 #include "cli/cli.h"
 
+/** The states that a task can be in, NULL at the end. */
+extern const char *const list_states[];
+
 /** Whether the command line has a filter at all. */
 bool list_has_filter(const struct cli *cli);
 

@@ -80,6 +80,12 @@ static int with_daemon(struct cli *cli, const struct command *command)
     return code;
 }
 
+static int print_version(void)
+{
+    printf("runnel %s (libcurl %s)\n", rn_version(), curl_version_info(CURLVERSION_NOW)->version);
+    return 0;
+}
+
 static int dispatch(struct cli *cli, const struct command *command)
 {
     size_t count = cli->arguments->word_count;
@@ -88,6 +94,8 @@ static int dispatch(struct cli *cli, const struct command *command)
         command_print_help(command);
         return 0;
     }
+    if (arguments_has(cli->arguments, "version"))
+        return print_version();
     int code = set_color(cli);
     if (code != 0)
         return code;
@@ -106,11 +114,8 @@ static int without_command(struct cli *cli)
         commands_print_help(stdout);
         return 0;
     }
-    if (arguments_has(cli->arguments, "version")) {
-        printf("runnel %s (libcurl %s)\n", rn_version(),
-               curl_version_info(CURLVERSION_NOW)->version);
-        return 0;
-    }
+    if (arguments_has(cli->arguments, "version"))
+        return print_version();
     commands_print_help(stderr);
     return CLI_USAGE;
 }

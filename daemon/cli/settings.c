@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -170,18 +171,48 @@ static const char *chosen(const struct arguments *arguments, const config_t *con
     return value;
 }
 
+/* What was probably meant: "" or a sentence's end. */
+static void guess_url(const char *url, char *text, size_t size)
+{
+    bool is_path = url[0] == '/';
+    bool has_port = strchr(url, ':') != NULL && strstr(url, "://") == NULL &&
+                    strncmp(url, "unix:", 5) != 0 && strpbrk(url, " /@") == NULL;
+
+    (void)snprintf(text, size, is_path || has_port ? ": did you mean %s%s?" : "",
+                   is_path ? "unix:" : "http://", url);
+}
+
+/* A scheme is the same in any letters; here it is known by the small ones. */
+static bool has_scheme(char *url, const char *scheme)
+{
+    size_t length = strlen(scheme);
+
+    if (strncasecmp(url, scheme, length) != 0 || url[length] == '\0')
+        return false;
+    memcpy(url, scheme, length);
+    return true;
+}
+
 static int check_url(struct settings *settings, struct error *reterr)
 {
     char *url = settings->url;
     size_t length = strlen(url);
+    char guess[256];
 
     if (strncmp(url, "unix:/", 6) == 0)
         return 0;
-    bool is_http = strncmp(url, "http://", 7) == 0 && length > 7;
-    bool is_https = strncmp(url, "https://", 8) == 0 && length > 8;
-    if (!is_http && !is_https)
-        return error_set(reterr, -EINVAL, "the url %s must begin with http://, https:// or unix:/",
-                         url);
+    if (!has_scheme(url, "http://") && !has_scheme(url, "https://")) {
+        guess_url(url, guess, sizeof(guess));
+        return error_set(reterr, -EINVAL,
+                         "the url %s must begin with http://, https:// or unix:/%s", url, guess);
+    }
+    // A password is not shown.
+    const char *host = strstr(url, "://") + 3;
+    if (memchr(host, '@', strcspn(host, "/?#")) != NULL)
+        return error_set(reterr, -EINVAL,
+                         "the url names a user, which the daemon has none of; see --token-file");
+    if (strpbrk(url, "?# ") != NULL)
+        return error_set(reterr, -EINVAL, "the url %s must have no '?', '#' or space", url);
     if (url[length - 1] == '/')
         url[length - 1] = '\0';
     return 0;

@@ -172,6 +172,9 @@ static void ls_filters_and_pages(void)
     assert_true(contains(limited.out, "{\"id\":1499,"));
     assert_false(contains(limited.out, "{\"id\":1498,"));
     expect_run(runnel(daemon, "ls", "--queue", "default", "--kind", "echo"), 0, "", "");
+    // The letters that lists have elsewhere, alone and together.
+    assert_string_equal(runnel(daemon, "ls", "-n", "2", "-k", "echo", "-j").out, limited.out);
+    assert_string_equal(runnel(daemon, "ls", "-jl2", "-k", "echo").out, limited.out);
     daemon_stop(daemon);
 }
 
@@ -191,7 +194,9 @@ static void actions_take_ids_or_a_filter(void)
         (void)await_end(daemon, id);
     expect_run(runnel(daemon, "rm", "1", "2", "99"), 4, "task 1 is removed\ntask 2 is removed\n",
                "runnel: no task has ever had the id 99\n");
-    expect_run(runnel(daemon, "show", "1"), 4, "", NULL);
+    expect_run(runnel(daemon, "show", "1"), 4, "",
+               "runnel: task 1 existed and has been removed: it was deleted, or kept as long as "
+               "the configuration says\n");
     expect_run(runnel(daemon, "rm", "--kind", "fail", "--json"), 0,
                "{\"action\":\"delete\",\"dry_run\":false,\"matched\":28,\"changed\":28,"
                "\"skipped\":0}\n",
@@ -202,6 +207,27 @@ static void actions_take_ids_or_a_filter(void)
                "runnel: rm needs ids, a filter such as --queue blog, or --all; see runnel rm "
                "--help\n");
     expect_run(runnel(daemon, "rm", "1", "--all"), 2, "", NULL);
+    daemon_stop(daemon);
+}
+
+static void a_filter_that_is_given_several_times_is_any_of_them(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    for (unsigned i = 0; i < 2; i++) {
+        (void)submit(daemon, "{'kind':'echo','delay':'1h','tags':['a']}");
+        (void)submit(daemon, "{'kind':'sleep','delay':'1h','tags':['b']}");
+        (void)submit(daemon, "{'kind':'fail','delay':'1h','tags':['c']}");
+    }
+
+    struct run list = runnel(daemon, "ls", "--tag", "a", "-t", "b");
+    assert_true(contains(list.out, "\n 5  ") || contains(list.out, "\n5  "));
+    assert_true(contains(list.out, "  echo  "));
+    assert_false(contains(list.out, "  fail  "));
+    expect_run(runnel(daemon, "rm", "-n", "-k", "echo", "-k", "sleep", "-s", "scheduled"), 0,
+               "would remove 0 of 4 tasks\n", "");
+    expect_run(runnel(daemon, "cancel", "-t", "a", "-t", "b"), 0,
+               "4 matched, 4 cancelled, 0 skipped\n", "");
+    expect_text(task(daemon, 3), "state", "scheduled");
     daemon_stop(daemon);
 }
 
@@ -342,7 +368,7 @@ static void queues_are_changed_while_they_run(void)
     struct daemon *daemon = daemon_started(config);
 
     expect_run(runnel(daemon, "set", "slow", "rate=10/s", "workers=8", "burst=5"), 0,
-               "slow: 8 workers, 10/s\n", "");
+               "slow: 8 workers, 10/s, burst 5\n", "");
     json_t *changed = queue(daemon, "slow");
     expect_number(changed, "workers", 8);
     expect_text(changed, "rate", "10/s");
@@ -358,6 +384,8 @@ static void queues_are_changed_while_they_run(void)
     expect_run(runnel(daemon, "set", "slow", "rat=1/s"), 2, "",
                "runnel: a queue has no 'rat': did you mean rate?; see runnel set --help\n");
     expect_run(runnel(daemon, "set", "slow", "workers=many"), 2, "", NULL);
+    expect_run(runnel(daemon, "set", "slow", "workers=2", "workers=3"), 2, "",
+               "runnel: workers is there twice; see runnel set --help\n");
     expect_run(runnel(daemon, "set", "slow", "rate=fast"), 6, "", NULL);
     daemon_stop(daemon);
 }
@@ -514,6 +542,7 @@ HARNESS_MAIN(SCENARIO(submit_prints_the_id_and_result_the_result),
              SCENARIO(a_wait_outlasts_a_restart_of_the_daemon),
              SCENARIO(a_wait_gives_up_on_a_daemon_that_stays_away), SCENARIO(ls_filters_and_pages),
              SCENARIO(actions_take_ids_or_a_filter),
+             SCENARIO(a_filter_that_is_given_several_times_is_any_of_them),
              SCENARIO(every_filter_of_a_list_is_one_of_an_action),
              SCENARIO(what_was_not_asked_for_yet_is_interrupted_for_good),
              SCENARIO(an_action_on_many_waits_for_its_end_or_says_what_is_open),

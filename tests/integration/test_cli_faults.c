@@ -132,7 +132,151 @@ static void an_address_with_the_other_scheme_is_told(void)
     daemon_stop(daemon);
 }
 
+static void what_it_is_called_elsewhere_is_known(void)
+{
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"kill", "3", NULL}), 2, "",
+               "runnel: there is no command 'kill': did you mean 'cancel'?; see runnel --help\n");
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"help", "list", NULL}), 2, "",
+               "runnel: there is no command 'list': did you mean 'ls'?; see runnel --help\n");
+    (void)daemon;
+}
+
+static void the_version_is_told_beside_a_command_too(void)
+{
+    struct run alone = runnel_at("http://127.0.0.1:1", (const char *const[]){"--version", NULL});
+    struct run with = runnel_at("http://127.0.0.1:1", (const char *const[]){"ls", "-V", NULL});
+
+    expect_run(alone, 0, NULL, "");
+    expect_run(with, 0, alone.out, "");
+}
+
+/* In the words of the command line, before anything is asked. */
+static void a_filter_that_cannot_be_is_told_with_its_option(void)
+{
+    static const struct {
+        const char *option, *err;
+    } rows[] = {
+        {"--state=fail", "--state: there is no state 'fail': did you mean 'failed'?"},
+        {"--state=failed,succeded",
+         "--state: there is no state 'succeded': did you mean 'succeeded'?"},
+        {"--state=failed,", "--state: there is no state ''"},
+        {"--state=", "the option --state needs a value"},
+        {"--queue=", "the option --queue needs a value"},
+        {"--tag=", "the option --tag needs a value"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        expect_run(
+            runnel_at("http://127.0.0.1:1", (const char *const[]){"ls", rows[i].option, NULL}), 2,
+            "", plain_text("runnel: %s; see runnel ls --help\n", rows[i].err));
+        expect_run(
+            runnel_at("http://127.0.0.1:1", (const char *const[]){"rm", rows[i].option, NULL}), 2,
+            "", plain_text("runnel: %s; see runnel rm --help\n", rows[i].err));
+    }
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"ls", "-n", "0", NULL}), 2, "",
+               "runnel: --limit: '0' is no number from 1 on; see runnel ls --help\n");
+}
+
+static void a_url_that_cannot_be_is_told_with_one_that_can(void)
+{
+    static const struct {
+        const char *url, *err;
+    } rows[] = {
+        {"localhost:7733", "the url localhost:7733 must begin with http://, https:// or unix:/: "
+                           "did you mean http://localhost:7733?"},
+        {"/run/x", "the url /run/x must begin with http://, https:// or unix:/: did you mean "
+                   "unix:/run/x?"},
+        {"ftp://x", "the url ftp://x must begin with http://, https:// or unix:/"},
+        {"unix:x", "the url unix:x must begin with http://, https:// or unix:/"},
+        {"http://", "the url http:// must begin with http://, https:// or unix:/"},
+        {"http://me:secret@x", "the url names a user, which the daemon has none of; see "
+                               "--token-file"},
+        {"http://x/#y", "the url http://x/#y must have no '?', '#' or space"},
+        {"http://x?y=@", "the url http://x?y=@ must have no '?', '#' or space"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        expect_run(runnel_at(rows[i].url, (const char *const[]){"ping", NULL}), 2, "",
+                   plain_text("runnel: %s\n", rows[i].err));
+}
+
+static void a_ping_finds_out_who_answers(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    const char *below = plain_text("http://127.0.0.1:%u/below", daemon->port);
+
+    struct run loud =
+        runnel(daemon, "--url", plain_text("HTTP://127.0.0.1:%u/", daemon->port), "ping");
+    assert_int_equal(loud.status, 0);
+    expect_run(runnel(daemon, "--url", below, "ping"), 5, "",
+               plain_text("runnel: what answers at %s is no runneld\n", below));
+    daemon_stop(daemon);
+
+    struct fake *fake = fake_new();
+    struct background *page = runnel_start(daemon, "--url", fake->url, "ping");
+    (void)fake_take(fake);
+    fake_answer(fake, 200, "{\"hello\":1}");
+    assert_int_equal(background_end(page, 20000), 5);
+    assert_string_equal(background_err(page),
+                        plain_text("runnel: what answers at %s is no runneld\n", fake->url));
+    fake_cut(fake);
+    struct background *refused = runnel_start(daemon, "--url", fake->url, "ping");
+    (void)fake_take(fake);
+    fake_answer(fake, 403, "{\"code\":\"forbidden\",\"detail\":\"the Host is another\"}");
+    assert_int_equal(background_end(refused, 20000), 6);
+    assert_string_equal(background_err(refused), "runnel: the Host is another\n");
+}
+
+static void what_is_wrong_with_all_of_a_line_has_no_name(void)
+{
+    struct daemon *daemon = daemon_started(config);
+
+    struct run load = runnel_shell(daemon, "echo '[]' | $RUNNEL load - --key k");
+    assert_int_equal(load.status, 6);
+    assert_non_null(strstr(load.err, "runnel: standard input: line 1: a task must be an object\n"));
+    expect_run(runnel_shell(daemon, "$RUNNEL submit echo - <&-"), 2, "",
+               "runnel: standard input can't be read (Bad file descriptor)\n");
+    daemon_stop(daemon);
+}
+
+static void a_task_is_shown_with_what_it_follows_and_what_follows_it(void)
+{
+    struct daemon *daemon = daemon_started("queue: { default: { workers = 4 }; };\n"
+                                           "kind: { first: { builtin = 'echo'; on_success = "
+                                           "'second' }; second: { builtin = 'echo' }; };\n");
+    (void)submit(daemon, "{'kind':'first'}");
+    (void)await_end(daemon, 2);
+
+    struct run first = runnel(daemon, "show", "1");
+    struct run second = runnel(daemon, "show", "2");
+
+    assert_non_null(strstr(first.out, "\nchildren   2\n"));
+    assert_null(strstr(first.out, "\nparent "));
+    assert_non_null(strstr(second.out, "\nparent     1\n"));
+    assert_null(strstr(second.out, "\nchildren "));
+    daemon_stop(daemon);
+}
+
+static void a_command_that_prints_nothing_prints_nothing(void)
+{
+    struct daemon *daemon = daemon_started("queue: { default: { workers = 4 }; };\n"
+                                           "kind: { quiet: { command = ['/bin/true'] }; };\n");
+
+    expect_run(runnel(daemon, "run", "quiet"), 0, "", "");
+    daemon_stop(daemon);
+}
+
 HARNESS_MAIN(SCENARIO(a_suggestion_is_near_or_not_made),
+             SCENARIO(what_it_is_called_elsewhere_is_known),
+             SCENARIO(the_version_is_told_beside_a_command_too),
+             SCENARIO(a_filter_that_cannot_be_is_told_with_its_option),
+             SCENARIO(a_url_that_cannot_be_is_told_with_one_that_can),
+             SCENARIO(a_ping_finds_out_who_answers),
+             SCENARIO(what_is_wrong_with_all_of_a_line_has_no_name),
+             SCENARIO(a_task_is_shown_with_what_it_follows_and_what_follows_it),
+             SCENARIO(a_command_that_prints_nothing_prints_nothing),
              SCENARIO(a_token_that_is_missing_or_wrong_is_told_with_the_option),
              SCENARIO(submit_and_run_take_the_same_options),
              SCENARIO(a_queue_that_is_not_there_is_told_with_those_that_are),

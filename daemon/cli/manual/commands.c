@@ -11,6 +11,8 @@ static void print_options(const struct option_row *options)
         return;
     fputs(".Bl -tag -width Ds -compact\n", stdout);
     for (const struct option_row *option = options; option->name != NULL; option++) {
+        if (option->text == NULL)
+            continue;
         fputs(".It ", stdout);
         if (option->letter != 0)
             printf("Fl %c , ", option->letter);

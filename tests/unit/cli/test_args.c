@@ -94,6 +94,27 @@ static void a_length_that_may_be_left_out_is_taken_where_one_follows(void **stat
     assert_null(arguments_value(&arguments, "wait"));
 }
 
+static void letters_may_stand_together(void **state)
+{
+    (void)state;
+    struct arguments arguments;
+    struct error error;
+
+    assert_int_equal(PARSE(&arguments, &error, "-jqblog", "x"), 2);
+    assert_true(arguments_has(&arguments, "json"));
+    assert_string_equal(arguments_value(&arguments, "queue"), "blog");
+    assert_int_equal(PARSE(&arguments, &error, "-jq", "blog"), 2);
+    assert_string_equal(arguments_value(&arguments, "queue"), "blog");
+    assert_int_equal(PARSE(&arguments, &error, "-hj"), 1);
+    assert_true(arguments_has(&arguments, "json") && arguments_has(&arguments, "help"));
+    assert_int_equal(PARSE(&arguments, &error, "-jx"), -EINVAL);
+    assert_string_equal(error.text, "there is no option -x");
+    assert_int_equal(PARSE(&arguments, &error, "-j=1"), -EINVAL);
+    assert_string_equal(error.text, "the option --json takes no value");
+    assert_int_equal(PARSE(&arguments, &error, "-jq"), -EINVAL);
+    assert_string_equal(error.text, "the option --queue needs a value: --queue QUEUE");
+}
+
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
@@ -127,6 +148,9 @@ static void there_may_be_64_options_and_no_more(void **state)
     assert_int_equal(parse(&arguments, &error, ARGUMENTS_OPTIONS_MAX, argv), ARGUMENTS_OPTIONS_MAX);
     assert_int_equal(parse(&arguments, &error, ARGUMENTS_OPTIONS_MAX + 1, argv), -EINVAL);
     assert_string_equal(error.text, "more than 64 options");
+    argv[ARGUMENTS_OPTIONS_MAX] = "-jj";
+    assert_int_equal(parse(&arguments, &error, ARGUMENTS_OPTIONS_MAX + 1, argv), -EINVAL);
+    assert_string_equal(error.text, "more than 64 options");
 }
 
 static void what_stands_before_a_command_is_taken_alone(void **state)
@@ -151,14 +175,17 @@ static void every_command_has_its_words_for_the_help(void **state)
         assert_ptr_equal(command_find(command->name), command);
         for (const struct option_row *row = command->options; row != NULL && row->name != NULL;
              row++) {
-            assert_non_null(row->text);
+            // A further letter stands behind the option that it is for.
+            bool is_further = row->text == NULL;
+            assert_true(!is_further || (row > command->options && row->letter != 0 &&
+                                        strcmp(row->name, row[-1].name) == 0));
             // An own option never hides one of all commands.
             for (const struct option_row *common = common_options; common->name != NULL; common++) {
                 assert_string_not_equal(row->name, common->name);
                 assert_true(row->letter == 0 || row->letter != common->letter);
             }
             for (const struct option_row *other = command->options; other != row; other++) {
-                assert_string_not_equal(row->name, other->name);
+                assert_true(is_further || strcmp(row->name, other->name) != 0);
                 assert_true(row->letter == 0 || row->letter != other->letter);
             }
         }
@@ -173,6 +200,7 @@ int main(void)
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(a_value_may_begin_with_a_dash_or_be_empty),
         cmocka_unit_test(a_length_that_may_be_left_out_is_taken_where_one_follows),
+        cmocka_unit_test(letters_may_stand_together),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(there_may_be_64_options_and_no_more),
         cmocka_unit_test(what_stands_before_a_command_is_taken_alone),
