@@ -85,6 +85,8 @@ static int left_alone(int code, uint64_t id)
     if (code == CLI_INTERRUPTED)
         return cli_fault(code, "task %" PRIu64 " goes on; stop it with: runnel cancel %" PRIu64, id,
                          id);
+    if (code == CLI_REFUSED) // the wait: a token may submit and not read
+        return cli_fault(code, "task %" PRIu64 " is stored, and goes on unwatched", id);
     return code;
 }
 

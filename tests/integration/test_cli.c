@@ -215,7 +215,7 @@ static void a_filter_that_is_given_several_times_is_any_of_them(void)
     struct daemon *daemon = daemon_started(config);
     for (unsigned i = 0; i < 2; i++) {
         (void)submit(daemon, "{'kind':'echo','delay':'1h','tags':['a']}");
-        (void)submit(daemon, "{'kind':'sleep','delay':'1h','tags':['b']}");
+        (void)submit(daemon, "{'kind':'sleep','args':{'duration':1},'delay':'1h','tags':['b']}");
         (void)submit(daemon, "{'kind':'fail','delay':'1h','tags':['c']}");
     }
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char config[] =
     "queue: { default: { workers = 4 }; slow: { workers = 1 }; };\n"
@@ -33,6 +34,45 @@ static void a_token_that_is_missing_or_wrong_is_told_with_the_option(void)
     fake_answer(fake, 401, "{\"code\":\"unauthorized\",\"detail\":\"send a token\"}");
     assert_int_equal(background_end(list, 20000), 6);
     assert_string_equal(background_err(list), "runnel: send a token; see --token-file\n");
+}
+
+static void what_may_not_be_watched_is_stored_all_the_same(void)
+{
+    struct fake *fake = fake_new();
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+
+    struct background *run = runnel_start(daemon, "--url", fake->url, "run", "echo");
+    (void)fake_take(fake);
+    fake_answer(fake, 201, "{\"id\":7,\"state\":\"queued\"}");
+    (void)fake_take(fake);
+    fake_answer(fake, 403, "{\"code\":\"scope\",\"detail\":\"the token has not the scope read\"}");
+
+    assert_int_equal(background_end(run, 20000), 6);
+    assert_string_equal(background_err(run), "runnel: the token has not the scope read\n"
+                                             "runnel: task 7 is stored, and goes on unwatched\n");
+}
+
+/* What lies in a folder where this user may not look. */
+static void a_socket_of_others_is_told_as_that(void)
+{
+    static const char *const other = "setpriv --reuid=12345 --clear-groups";
+    if (geteuid() != 0)
+        harness_skip("only root can become somebody else");
+    struct daemon *daemon = daemon_new(config); // for its folder; it never runs
+    if (runnel_shell(daemon, plain_text("%s test -x $RUNNEL", other)).status != 0)
+        harness_skip("another user can't reach the client");
+    const char *folder = plain_text("%s/closed", scenario_folder());
+    assert_int_equal(mkdir(folder, 0700), 0);
+
+    struct run run =
+        runnel_shell(daemon, plain_text("XDG_CONFIG_HOME=/nonexistent exec %s $RUNNEL --url "
+                                        "unix:%s/s ping",
+                                        other, folder));
+
+    expect_run(run, 5, "",
+               plain_text("runnel: unix:%s/s can't be used (permission denied): the daemon's "
+                          "socket_group may\n",
+                          folder));
 }
 
 static void submit_and_run_take_the_same_options(void)
@@ -247,6 +287,7 @@ static void a_task_is_shown_with_what_it_follows_and_what_follows_it(void)
                                            "kind: { first: { builtin = 'echo'; on_success = "
                                            "'second' }; second: { builtin = 'echo' }; };\n");
     (void)submit(daemon, "{'kind':'first'}");
+    (void)await_end(daemon, 1); // the other is stored with it
     (void)await_end(daemon, 2);
 
     struct run first = runnel(daemon, "show", "1");
@@ -277,6 +318,8 @@ HARNESS_MAIN(SCENARIO(a_suggestion_is_near_or_not_made),
              SCENARIO(what_is_wrong_with_all_of_a_line_has_no_name),
              SCENARIO(a_task_is_shown_with_what_it_follows_and_what_follows_it),
              SCENARIO(a_command_that_prints_nothing_prints_nothing),
+             SCENARIO(what_may_not_be_watched_is_stored_all_the_same),
+             SCENARIO(a_socket_of_others_is_told_as_that),
              SCENARIO(a_token_that_is_missing_or_wrong_is_told_with_the_option),
              SCENARIO(submit_and_run_take_the_same_options),
              SCENARIO(a_queue_that_is_not_there_is_told_with_those_that_are),
