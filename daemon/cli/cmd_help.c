@@ -4,27 +4,68 @@
 
 #include "cli/commands.h"
 #include "cli/list.h"
+#include "cli/text.h"
 
 /* ---- help ---- */
 
-static void print_options(FILE *out, const struct option_row *rows)
+/* Words, broken where the line is full: the first line has `used` columns already, the further ones
+ * begin with an indent. Ends the line. */
+static void put_wrapped(FILE *out, const char *text, size_t used, size_t indent, size_t width)
 {
-    enum { LEFT_BYTES = 64, LEFT_COLUMNS = 28 };
+    char word[128];
+
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        (void)snprintf(word, sizeof(word), "%.*s", length, text);
+        size_t columns = text_width(word);
+        if (used > indent && used + 1 + columns > width) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            used = indent;
+        } else if (used > indent) {
+            (void)fputc(' ', out);
+            used++;
+        }
+        fputs(word, out);
+        used += columns;
+        text += length;
+        text += strspn(text, " ");
+    }
+    (void)fputc('\n', out);
+}
+
+/* The texts stand beside the options, or, where there is little room, below them. */
+static void print_options(FILE *out, const struct option_row *rows, size_t width)
+{
+    enum { LEFT_BYTES = 64, LEFT_COLUMNS = 28, NARROW = 64, BELOW = 8 };
     char left[LEFT_BYTES];
+    bool is_narrow = width < NARROW;
+    size_t indent = is_narrow ? BELOW : LEFT_COLUMNS + 1;
 
     for (; rows != NULL && rows->name != NULL; rows++) {
+        char letter[] = "-x, ";
         if (rows->text == NULL)
             continue;
-        (void)snprintf(left, sizeof(left), "--%s%s%s", rows->name, rows->value == NULL ? "" : " ",
+        letter[1] = rows->letter;
+        (void)snprintf(left, sizeof(left), "  %4s--%s%s%s", rows->letter == '\0' ? "" : letter,
+                       rows->name, rows->value == NULL ? "" : " ",
                        rows->value == NULL ? "" : rows->value);
-        if (rows->letter != '\0')
-            fprintf(out, "  -%c, %-*s %s\n", rows->letter, LEFT_COLUMNS - 6, left, rows->text);
+        if (is_narrow)
+            fprintf(out, "%s\n%*s", left, BELOW, "");
         else
-            fprintf(out, "      %-*s %s\n", LEFT_COLUMNS - 6, left, rows->text);
+            fprintf(out, "%-*s ", LEFT_COLUMNS, left);
+        put_wrapped(out, rows->text, indent, indent, width);
     }
 }
 
-void commands_print_help(FILE *out)
+/* A terminal has its own width; elsewhere, and beyond it, that of a page. */
+static size_t width_of(const struct cli *cli)
+{
+    enum { PAGE = 80 };
+
+    return cli->width == 0 || cli->width > PAGE ? PAGE : cli->width;
+}
+
+void commands_print_help(const struct cli *cli, FILE *out)
 {
     fputs("runnel: submits tasks to runneld and looks after them\n"
           "\n"
@@ -32,11 +73,14 @@ void commands_print_help(FILE *out)
           "\n",
           out);
     for (const struct command *command = commands; command->name != NULL; command++) {
-        if (command->summary != NULL)
-            fprintf(out, "  %-8s %s\n", command->name, command->summary);
+        enum { INDENT = 11 };
+        if (command->summary == NULL)
+            continue;
+        fprintf(out, "  %-8s ", command->name);
+        put_wrapped(out, command->summary, INDENT, INDENT, width_of(cli));
     }
     fputs("\noptions of every command:\n", out);
-    print_options(out, common_options);
+    print_options(out, common_options, width_of(cli));
     fputs("\n"
           "exit: 0 done, 1 the task has failed, 2 usage, 4 not found, 5 no daemon answers,\n"
           "      6 refused, 124 not in time; run ends as its task's command did\n"
@@ -46,31 +90,31 @@ void commands_print_help(FILE *out)
           out);
 }
 
-void command_print_help(const struct command *command)
+void command_print_help(const struct cli *cli, const struct command *command)
 {
     printf("runnel %s: %s\n\nusage: runnel %s %s%s[OPTION]...\n", command->name,
            command->summary == NULL ? "for the shells' completions" : command->summary,
            command->name, command->words, command->words[0] == '\0' ? "" : " ");
     if (command->options != NULL) {
         fputs("\noptions:\n", stdout);
-        print_options(stdout, command->options);
+        print_options(stdout, command->options, width_of(cli));
     }
     fputs("\noptions of every command:\n", stdout);
-    print_options(stdout, common_options);
+    print_options(stdout, common_options, width_of(cli));
     printf("\nexample: %s\n", command->example);
 }
 
 int cmd_help(struct cli *cli)
 {
     if (cli->arguments->word_count == 0) {
-        commands_print_help(stdout);
+        commands_print_help(cli, stdout);
         return 0;
     }
     const char *name = cli->arguments->words[0];
     const struct command *command = command_find(name);
     if (command == NULL)
         return command_unknown(name);
-    command_print_help(command);
+    command_print_help(cli, command);
     return 0;
 }
 

@@ -34,7 +34,7 @@ const struct option_row common_options[] = {
 
 #define FILTER_OPTIONS \
     {"state", 's', "STATE", "scheduled, queued, retrying, running, succeeded, failed, cancelled, held"}, \
-    {"queue", 'q', "QUEUE", "of this queue"}, \
+    {"queue", 'q', "QUEUE", "of this queue; several times, as --state, --kind, --tag and --error: any of them"}, \
     {"kind", 'k', "KIND", "of this kind"}, \
     {"tag", 't', "TAG", "with this tag"}, \
     {"after", 0, "TIME", "submitted after then: 1h (ago), 18:30 (the last one), '2026-12-24 18:30', RFC 3339"}, \

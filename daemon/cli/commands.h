@@ -25,8 +25,8 @@ const struct command *command_find(const char *name);
 /** Tells that there is none, and which one was probably meant; returns the code. */
 int command_unknown(const char *name);
 
-void commands_print_help(FILE *out);
-void command_print_help(const struct command *command);
+void commands_print_help(const struct cli *cli, FILE *out);
+void command_print_help(const struct cli *cli, const struct command *command);
 
 /* cmd_submit.c */
 int cmd_submit(struct cli *cli);

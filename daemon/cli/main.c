@@ -91,7 +91,7 @@ static int dispatch(struct cli *cli, const struct command *command)
     size_t count = cli->arguments->word_count;
 
     if (arguments_has(cli->arguments, "help")) {
-        command_print_help(command);
+        command_print_help(cli, command);
         return 0;
     }
     if (arguments_has(cli->arguments, "version"))
@@ -111,12 +111,12 @@ static int dispatch(struct cli *cli, const struct command *command)
 static int without_command(struct cli *cli)
 {
     if (arguments_has(cli->arguments, "help")) {
-        commands_print_help(stdout);
+        commands_print_help(cli, stdout);
         return 0;
     }
     if (arguments_has(cli->arguments, "version"))
         return print_version();
-    commands_print_help(stderr);
+    commands_print_help(cli, stderr);
     return CLI_USAGE;
 }
 

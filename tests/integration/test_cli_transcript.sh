@@ -210,7 +210,7 @@ watch() {
 echo 'queue: { }; kind: { };' >"$folder/runneld.conf"
 start_daemon none || exit 1
 for size in 80x24 40x12; do
-    for command in queues ls kinds 'submit echo' 'pause nothing'; do
+    for command in queues ls kinds 'submit echo' 'pause nothing' 'help ls' 'list'; do
         screen "$size" "$client $command"
     done | compare "none-$size.txt"
     watch "$size" '^FAILED' | compare "none-top-$size.txt"
@@ -223,7 +223,7 @@ kind: { $kinds };
 EOF
 fresh three
 for size in 80x24 40x12; do
-    for command in queues ls 'ls --state failed' 'ls --limit 2' 'show 1' 'show 5' 'show 7' 'show 3' 'result 7' 'result 6' 'wait 1' 'run say' kinds \
+    for command in queues ls 'ls --state failed' 'ls -n 2' 'show 1' 'show 5' 'show 7' 'show 3' 'result 7' 'result 6' 'wait 1' 'run say' kinds \
         'set blog rate=10/s workers=8' 'set blog rate= workers=' 'pause blog --for 1h' 'pause blog' 'rm --all --dry-run' \
         'sumbit' 'ls --quue' 'show 99' ping version 'rm 8' 'cancel 9' 'load /nonexistent'; do
         screen "$size" "$client $command"
