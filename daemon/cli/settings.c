@@ -178,8 +178,9 @@ static void guess_url(const char *url, char *text, size_t size)
     bool has_port = strchr(url, ':') != NULL && strstr(url, "://") == NULL &&
                     strncmp(url, "unix:", 5) != 0 && strpbrk(url, " /@") == NULL;
 
-    (void)snprintf(text, size, is_path || has_port ? ": did you mean %s%s?" : "",
-                   is_path ? "unix:" : "http://", url);
+    text[0] = '\0';
+    if (is_path || has_port)
+        (void)snprintf(text, size, ": did you mean %s%s?", is_path ? "unix:" : "http://", url);
 }
 
 /* A scheme is the same in any letters; here it is known by the small ones. */
