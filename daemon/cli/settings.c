@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -200,8 +201,11 @@ static int check_url(struct settings *settings, struct error *reterr)
     size_t length = strlen(url);
     char guess[256];
 
-    if (strncmp(url, "unix:/", 6) == 0)
+    if (strncmp(url, "unix:/", 6) == 0 && length - 5 < sizeof(((struct sockaddr_un *)0)->sun_path))
         return 0;
+    if (strncmp(url, "unix:/", 6) == 0)
+        return error_set(reterr, -EINVAL, "the url %s is too long for a socket: at most %zu bytes",
+                         url, sizeof(((struct sockaddr_un *)0)->sun_path) + 4);
     if (!has_scheme(url, "http://") && !has_scheme(url, "https://")) {
         guess_url(url, guess, sizeof(guess));
         return error_set(reterr, -EINVAL,

