@@ -214,12 +214,12 @@ static void an_empty_line_at_the_end_does_not_matter(void)
     static const char *const ends[] = {"", "\n\n", "\n\r\n", "\r\n"};
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
-    const char *whole = exported(daemon);
+    const char *whole = stores_exported(daemon);
     int length = (int)strlen(whole) - 1; // without its last newline
 
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         struct daemon *other = imported(plain_text("%.*s%s", length, whole, ends[i]));
-        assert_string_equal(exported(other), whole);
+        assert_string_equal(stores_exported(other), whole);
     }
 
     // What is missing is missing behind the last line that is one.

@@ -84,7 +84,7 @@ static void it_has_no_name_at_all_until_something_has_to_open_it(void **state)
     assert_int_equal(save_begin(&save, path), 0);
     assert_int_equal(save_write(&save, "abc", 3), 0);
     assert_int_equal(save_sync(&save), 0);
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 
     assert_int_equal(save_temporary(&save, &name), 0);
     assert_int_equal(stat(name, &status), 0);
@@ -93,9 +93,9 @@ static void it_has_no_name_at_all_until_something_has_to_open_it(void **state)
     assert_int_equal(strncmp(name, path, strlen(path)), 0);
     assert_string_equal(name + strlen(name) - 5, ".part");
     assert_null(strstr(name, "XXXXXX"));
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
     assert_int_equal(save_keep(&save), 0);
-    assert_int_equal(files(), 1);
+    assert_int_equal(folder_entries(folder), 1);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_nlink, 1);
 }
@@ -114,14 +114,14 @@ static void a_name_that_it_cannot_have_is_told(void **state)
     assert_int_equal(save_temporary(&save, &name), CLI_OUTPUT);
     assert_true(fault_reached());
     save_discard(&save);
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 
     assert_int_equal(save_begin(&save, path), 0);
     assert_int_equal(save_sync(&save), 0);
     fault_fail(FAULT_LINKAT, 1, ENOSPC);
     assert_int_equal(save_keep(&save), CLI_OUTPUT);
     assert_true(fault_reached());
-    assert_int_equal(files(), 0);
+    assert_int_equal(folder_entries(folder), 0);
 }
 
 /* Each way in which it can't be had without a name. */
@@ -142,12 +142,12 @@ static void where_it_cannot_be_without_a_name_it_has_another(void **state)
         assert_int_equal(save_begin(&save, path), 0);
         assert_true(fault_reached());
         assert_false(save.is_unnamed);
-        assert_int_equal(files(), 1);
+        assert_int_equal(folder_entries(folder), 1);
         assert_int_equal(save_temporary(&save, &name), 0);
         assert_int_equal(access(name, F_OK), 0);
         assert_int_equal(save_sync(&save), 0);
         assert_int_equal(save_keep(&save), 0);
-        assert_int_equal(files(), 1);
+        assert_int_equal(folder_entries(folder), 1);
         assert_int_equal(access(path, F_OK), 0);
         assert_int_equal(unlink(path), 0);
     }
