@@ -5,8 +5,8 @@
  *
  * The child comes by vfork: until it executes the program it runs in this thread's memory and on
  * its stack, with the thread suspended. So it makes system calls and nothing else: no allocation,
- * no lock, no stdio. It says why it could not start the program through a close-on-exec pipe, and
- * writes its pid into the slot, which is mapped memory. Nothing else may rely on the memory being
+ * no lock, no stdio. Its pid and why it could not start the program it writes into the slot, which
+ * is mapped memory and out of the program's reach. Nothing else may rely on the memory being
  * shared: under valgrind and ThreadSanitizer vfork is fork.
  *
  * What ends an attempt is the end of the process, as its pidfd tells, not the end of its output: a
@@ -58,7 +58,6 @@ struct process {
     const struct process_spec *spec;
     struct process_end *end;
     pid_t pid;
-    int status_fd;                      // what the child could not do stands there
     struct pollfd polled[POLLED_COUNT]; // all ours but the context's
     size_t written;                     // of spec->input
     enum phase phase;
@@ -69,15 +68,8 @@ struct process {
 struct launch {
     const struct process_spec *spec;
     pid_t parent;
-    int status_fd;
     int stdio[3];                  // stdin -1: /dev/null
     volatile uint64_t child_ticks; // where memory is shared: the clock in the child, else 0
-};
-
-/* Why the child did not start the program, through the pipe. */
-struct failure {
-    int step;
-    int error; // errno
 };
 
 /* What is the same for all starts of the process, set once by setup(). */
@@ -143,11 +135,10 @@ static uint64_t read_start_time(pid_t pid)
 
 static _Noreturn void child_fail(const struct launch *launch, enum process_step step)
 {
-    const struct failure failure = {.step = (int)step, .error = errno};
+    struct slot *slot = launch->spec->slot;
 
-    // If this fails, the parent sees a program that ended with 127.
-    ssize_t n = write(launch->status_fd, &failure, sizeof(failure));
-    (void)n;
+    atomic_store_explicit(&slot->failed_step, (int32_t)step, memory_order_relaxed);
+    atomic_store_explicit(&slot->failure, errno, memory_order_release);
     _exit(127);
 }
 
@@ -243,16 +234,15 @@ static void launch_close(struct launch *launch)
 {
     for (int i = 0; i < 3; i++)
         close_fd(&launch->stdio[i]);
-    close_fd(&launch->status_fd);
 }
 
 /* A pipe whose ends lie above standard error, where the child's dup2 can't hit them even in a
  * daemon started without it. */
-static int make_pipe(int flags, int *ret_read, int *ret_write)
+static int make_pipe(int *ret_read, int *ret_write)
 {
     int ends[2];
 
-    if (pipe2(ends, flags | O_CLOEXEC) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
     for (int i = 0; i < 2; i++) {
         if (ends[i] > 2)
@@ -294,13 +284,11 @@ static int open_pipes(struct process *process, struct launch *launch)
 {
     struct pollfd *polled = process->polled;
 
-    int r = make_pipe(O_NONBLOCK, &process->status_fd, &launch->status_fd);
+    int r = make_pipe(&polled[POLLED_OUT].fd, &launch->stdio[1]);
     if (r == 0)
-        r = make_pipe(0, &polled[POLLED_OUT].fd, &launch->stdio[1]);
-    if (r == 0)
-        r = make_pipe(0, &polled[POLLED_ERR].fd, &launch->stdio[2]);
+        r = make_pipe(&polled[POLLED_ERR].fd, &launch->stdio[2]);
     if (r == 0 && process->spec->input != NULL)
-        r = make_pipe(0, &launch->stdio[0], &polled[POLLED_IN].fd);
+        r = make_pipe(&launch->stdio[0], &polled[POLLED_IN].fd);
     if (r != 0)
         return r;
     // O_NONBLOCK belongs to one end of a pipe: the program's ends block, as programs expect.
@@ -313,25 +301,23 @@ static int open_pipes(struct process *process, struct launch *launch)
     return 0;
 }
 
-/* What the child could not do, if anything. Asked when it has ended: that a program has begun is
- * not worth a wake-up. */
-static void read_status(const struct process *process)
+/* What the child could not do, if anything. Asked when it has ended: where vfork is fork it is not
+ * known before. */
+static void read_failure(const struct process *process)
 {
-    struct failure failure;
+    struct slot *slot = process->spec->slot;
+    int error = atomic_load_explicit(&slot->failure, memory_order_acquire);
 
-    // The end of file, or -EAGAIN while another child that is starting holds the other end: the
-    // program had begun.
-    ssize_t n = read(process->status_fd, &failure, sizeof(failure));
-    if (n == (ssize_t)sizeof(failure)) {
-        process->end->error = -failure.error;
-        process->end->step = (enum process_step)failure.step;
+    if (error != 0) {
+        process->end->error = -error;
+        process->end->step =
+            (enum process_step)atomic_load_explicit(&slot->failed_step, memory_order_relaxed);
     }
 }
 
 static int start(rn_context *ctx, struct process *process)
 {
-    struct launch launch = {
-        .spec = process->spec, .parent = getpid(), .status_fd = -1, .stdio = {-1, -1, -1}};
+    struct launch launch = {.spec = process->spec, .parent = getpid(), .stdio = {-1, -1, -1}};
     struct slot *slot = process->spec->slot;
 
     int r = rn_context_fd(ctx);
@@ -346,6 +332,7 @@ static int start(rn_context *ctx, struct process *process)
 
     uint64_t ticks = ticks_now();
     atomic_store_explicit(&slot->start_time, ticks, memory_order_relaxed);
+    atomic_store_explicit(&slot->failure, 0, memory_order_relaxed);
     pid_t pid = start_child(&launch);
     launch_close(&launch);
     if (pid < 0)
@@ -468,7 +455,7 @@ static void finish(struct process *process)
     long n = 1;
 
     kill_group(process, SIGKILL);
-    read_status(process);
+    read_failure(process);
     if (polled[POLLED_OUT].fd >= 0) {
         while (output_head_read(&end->out, polled[POLLED_OUT].fd) > 0) // bounded by its limit
             continue;
@@ -484,7 +471,7 @@ static void finish(struct process *process)
 
 void process_run(rn_context *ctx, const struct process_spec *spec, struct process_end *ret_end)
 {
-    struct process process = {.spec = spec, .end = ret_end, .status_fd = -1};
+    struct process process = {.spec = spec, .end = ret_end};
     const rn_time began = rn_now();
 
     for (int i = 0; i < POLLED_COUNT; i++)
@@ -503,7 +490,6 @@ void process_run(rn_context *ctx, const struct process_spec *spec, struct proces
     } else {
         ret_end->error = r;
     }
-    close_fd(&process.status_fd);
     for (int i = 0; i < POLLED_COUNT; i++) {
         if (i != POLLED_CONTEXT)
             close_fd(&process.polled[i].fd);

@@ -2,8 +2,8 @@
  * The running-slot file (…-running beside the store): what runs now, so that the next daemon knows
  * it after kill -9. A mapped file of 1,024 slots, its blocks reserved before ready; a slot costs no
  * system call. A worker sets its slot (task, run) before the start, the child of a command writes
- * its own pid there, and it is cleared when the runner returns. Also holds the rate limiters'
- * levels.
+ * its own pid there, or why it could not start, and it is cleared when the runner returns. Also
+ * holds the rate limiters' levels.
  */
 #ifndef STORE_SLOTS_H
 #define STORE_SLOTS_H
@@ -23,6 +23,9 @@ struct slot {
     _Atomic uint64_t run;
     _Atomic int64_t pid;         // of the command's group leader; 0: none
     _Atomic uint64_t start_time; // of that process, /proc/PID/stat field 22; 0: not known yet
+    // Why the child could not start the command: for its worker alone, nothing to a later daemon.
+    _Atomic int32_t failure; // errno; 0: it could. Set last (release).
+    _Atomic int32_t failed_step;
 };
 
 struct slots;

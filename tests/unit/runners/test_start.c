@@ -298,6 +298,26 @@ static void a_failed_system_call_is_a_failed_start(void **state)
     }
 }
 
+static void a_failed_start_says_nothing_of_the_next_one_in_its_slot(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init_shell(&rig, "exit 127"); // which is how a child that could not start ends too
+    for (int i = 0; i < 2; i++) {
+        rig.kind.directory = (char *)"/nonexistent/directory";
+        rig_run(&rig, "null");
+        rig_assert_failed(&rig, "not-started");
+        assert_contains(rig.outcome.message, "cannot enter the directory");
+
+        rig.kind.directory = NULL;
+        rig_run(&rig, "null");
+        rig_assert_failed(&rig, "exit");
+        assert_contains(rig.outcome.message, "127");
+    }
+    rig_fini(&rig);
+}
+
 static void want_of_processes_may_be_retried(void **state)
 {
     static const long calls[] = {SYS_vfork, SYS_fork, SYS_clone, SYS_clone3, -1};
@@ -425,6 +445,7 @@ int main(void)
         cmocka_unit_test(starting_needs_descriptors_and_leaks_none),
         cmocka_unit_test(descriptors_below_3_are_no_trouble),
         cmocka_unit_test(a_failed_system_call_is_a_failed_start),
+        cmocka_unit_test(a_failed_start_says_nothing_of_the_next_one_in_its_slot),
         cmocka_unit_test(want_of_processes_may_be_retried),
         cmocka_unit_test(without_pidfds_all_of_it_works),
         cmocka_unit_test(without_close_range_descriptors_are_closed_too),
