@@ -17,6 +17,7 @@
 enum {
     IO_TIMEOUT_S = 60,
     POLL_MS = 2,
+    POLL_MAX_MS = 100,
     STALL_S = 30,
     KEPT_TIMEOUT_S = 300,
     REQUEST_CAPACITY = 512,
@@ -192,11 +193,26 @@ void queue_counts(int fd, const char *queue, struct queue_counts *ret_counts)
     *ret_counts = counts;
 }
 
+/* How long until the next look at a queue in which `left` tasks are left of `first` after so many
+ * nanoseconds: each look takes processor time of what is measured, so there are few of them while
+ * much is left, and they come close together at the end. */
+static unsigned next_look_ms(uint64_t first, uint64_t left, uint64_t took_ns)
+{
+    if (left >= first)
+        return POLL_MS;
+    uint64_t left_ms = took_ns / (first - left) * left / 1000000;
+    if (left_ms / 4 < POLL_MS)
+        return POLL_MS;
+    return left_ms / 4 < POLL_MAX_MS ? (unsigned)(left_ms / 4) : POLL_MAX_MS;
+}
+
 uint64_t queue_wait_drained(int fd, const char *queue)
 {
     struct queue_counts counts;
+    uint64_t first = 0;
     uint64_t fewest = UINT64_MAX;
-    uint64_t moved_at = now_ns();
+    uint64_t started_at = now_ns();
+    uint64_t moved_at = started_at;
 
     for (;;) {
         queue_counts(fd, queue, &counts);
@@ -212,7 +228,9 @@ uint64_t queue_wait_drained(int fd, const char *queue)
         if (now - moved_at > (uint64_t)STALL_S * NS_PER_S)
             DIE("no task of queue %s ended for %d s, %llu are left", queue, STALL_S,
                 (unsigned long long)fewest);
-        pause_ms(POLL_MS);
+        if (counts.unfinished > first)
+            first = counts.unfinished;
+        pause_ms(next_look_ms(first, counts.unfinished, now - started_at));
     }
 }
 
