@@ -19,7 +19,8 @@
  *   5. the leader is reaped.
  *
  * Our ends of the pipes do not block: a process can open /proc/PID/fd/1 and take the bytes that
- * poll has announced to us.
+ * poll has announced to us. The program's ends of its output stay open here until it has ended:
+ * else its exit, which closes them some time before it makes a zombie, would wake us twice.
  */
 #include "runners/process.h"
 
@@ -58,17 +59,18 @@ struct process {
     const struct process_spec *spec;
     struct process_end *end;
     pid_t pid;
+    int stdio[3];                       // the program's ends of the pipes; stdin -1: /dev/null
     struct pollfd polled[POLLED_COUNT]; // all ours but the context's
     size_t written;                     // of spec->input
     enum phase phase;
     rn_time stopped_at; // when SIGTERM was sent
 };
 
-/* What the child needs. Closed in the parent by launch_close. */
+/* What the child needs. */
 struct launch {
     const struct process_spec *spec;
     pid_t parent;
-    int stdio[3];                  // stdin -1: /dev/null
+    const int *stdio;
     volatile uint64_t child_ticks; // where memory is shared: the clock in the child, else 0
 };
 
@@ -230,12 +232,6 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void launch_close(struct launch *launch)
-{
-    for (int i = 0; i < 3; i++)
-        close_fd(&launch->stdio[i]);
-}
-
 /* A pipe whose ends lie above standard error, where the child's dup2 can't hit them even in a
  * daemon started without it. */
 static int make_pipe(int *ret_read, int *ret_write)
@@ -280,15 +276,16 @@ static void write_input(struct process *process)
         close_fd(fd);
 }
 
-static int open_pipes(struct process *process, struct launch *launch)
+static int open_pipes(struct process *process)
 {
     struct pollfd *polled = process->polled;
+    int *stdio = process->stdio;
 
-    int r = make_pipe(&polled[POLLED_OUT].fd, &launch->stdio[1]);
+    int r = make_pipe(&polled[POLLED_OUT].fd, &stdio[1]);
     if (r == 0)
-        r = make_pipe(&polled[POLLED_ERR].fd, &launch->stdio[2]);
+        r = make_pipe(&polled[POLLED_ERR].fd, &stdio[2]);
     if (r == 0 && process->spec->input != NULL)
-        r = make_pipe(&launch->stdio[0], &polled[POLLED_IN].fd);
+        r = make_pipe(&stdio[0], &polled[POLLED_IN].fd);
     if (r != 0)
         return r;
     // O_NONBLOCK belongs to one end of a pipe: the program's ends block, as programs expect.
@@ -317,24 +314,22 @@ static void read_failure(const struct process *process)
 
 static int start(rn_context *ctx, struct process *process)
 {
-    struct launch launch = {.spec = process->spec, .parent = getpid(), .stdio = {-1, -1, -1}};
+    struct launch launch = {.spec = process->spec, .parent = getpid(), .stdio = process->stdio};
     struct slot *slot = process->spec->slot;
 
     int r = rn_context_fd(ctx);
     if (r >= 0) {
         process->polled[POLLED_CONTEXT].fd = r;
-        r = open_pipes(process, &launch);
+        r = open_pipes(process);
     }
-    if (r < 0) {
-        launch_close(&launch);
+    if (r < 0)
         return r;
-    }
 
     uint64_t ticks = ticks_now();
     atomic_store_explicit(&slot->start_time, ticks, memory_order_relaxed);
     atomic_store_explicit(&slot->failure, 0, memory_order_relaxed);
     pid_t pid = start_child(&launch);
-    launch_close(&launch);
+    close_fd(&process->stdio[0]); // so that writing tells when nobody reads the input any more
     if (pid < 0)
         return (int)pid;
     process->pid = pid;
@@ -411,19 +406,17 @@ static void read_output(struct process *process)
 {
     int *fd = &process->polled[POLLED_OUT].fd;
 
-    long n = output_head_read(&process->end->out, *fd);
-    if (process->end->out.over) {
+    // Without bytes, when another process has taken them, there is nothing to be done.
+    if (output_head_read(&process->end->out, *fd) > 0 && process->end->out.over) {
         kill_now(process);
-        close_fd(fd);
-    } else if (n == 0) {
         close_fd(fd);
     }
 }
 
 static void read_errors(struct process *process)
 {
-    if (output_tail_read(&process->end->err, process->polled[POLLED_ERR].fd) == 0)
-        close_fd(&process->polled[POLLED_ERR].fd);
+    long n = output_tail_read(&process->end->err, process->polled[POLLED_ERR].fd);
+    (void)n; // as above
 }
 
 static void wait_for_end(rn_context *ctx, struct process *process)
@@ -460,7 +453,7 @@ static void finish(struct process *process)
         while (output_head_read(&end->out, polled[POLLED_OUT].fd) > 0) // bounded by its limit
             continue;
     }
-    for (long bytes = 0; polled[POLLED_ERR].fd >= 0 && n > 0 && bytes < LAST_READ_BYTES; bytes += n)
+    for (long bytes = 0; n > 0 && bytes < LAST_READ_BYTES; bytes += n)
         n = output_tail_read(&end->err, polled[POLLED_ERR].fd);
 
     atomic_store_explicit(&process->spec->slot->pid, 0, memory_order_release);
@@ -471,7 +464,7 @@ static void finish(struct process *process)
 
 void process_run(rn_context *ctx, const struct process_spec *spec, struct process_end *ret_end)
 {
-    struct process process = {.spec = spec, .end = ret_end};
+    struct process process = {.spec = spec, .end = ret_end, .stdio = {-1, -1, -1}};
     const rn_time began = rn_now();
 
     for (int i = 0; i < POLLED_COUNT; i++)
@@ -490,6 +483,8 @@ void process_run(rn_context *ctx, const struct process_spec *spec, struct proces
     } else {
         ret_end->error = r;
     }
+    for (int i = 0; i < 3; i++)
+        close_fd(&process.stdio[i]);
     for (int i = 0; i < POLLED_COUNT; i++) {
         if (i != POLLED_CONTEXT)
             close_fd(&process.polled[i].fd);
