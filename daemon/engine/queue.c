@@ -184,7 +184,8 @@ void queue_put(struct queue *queue, struct record **record)
     struct queue_key key = {.priority = (*record)->priority, .id = (*record)->id};
 
     rn_mutex_lock(&queue->mu);
-    if (window_admits(&queue->window, key))
+    // One that is there already the store has under two queues: its index is damaged.
+    if (window_admits(&queue->window, key) && window_find(&queue->window, key.id) == NULL)
         put_locked(queue, record);
     rn_mutex_unlock(&queue->mu);
 }

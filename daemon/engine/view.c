@@ -90,7 +90,8 @@ static bool tags_match(const struct text *tags, const struct store_list_filter *
     json_t *tag = NULL;
     size_t i = 0;
     json_array_foreach (array, i, tag) {
-        if (name_is_in(json_string_value(tag), filter->tags, filter->tag_count))
+        const char *text = json_string_value(tag); // NULL: it is another value
+        if (text != NULL && name_is_in(text, filter->tags, filter->tag_count))
             match = true;
     }
     json_decref(array);

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+// Of the ids that there are, for the tasks that follow others: these are never refused.
+#define IDS_KEPT (INT64_C(1) << 32)
+
 int apply(struct writer *writer, struct store_op *op)
 {
     switch (op->type) {
@@ -194,6 +197,10 @@ int apply_put(struct writer *writer, struct store_op *op)
     }
     if (queues_backlog(writer->queues) + op->put.count > writer->max_backlog) {
         op->result = -ENOBUFS;
+        return 0;
+    }
+    if (writer->group.next_id + op->put.count > RECORD_ID_MAX - IDS_KEPT) {
+        op->result = -EOVERFLOW;
         return 0;
     }
     r = group_reserve(writer, 1, 0);

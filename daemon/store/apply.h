@@ -67,6 +67,9 @@ int apply_settings(struct writer *writer, const struct queue_row *row,
                    const struct store_queue_settings *settings) RN_MUST_CHECK;
 /** Deletes a finished task with all that is its own. */
 int apply_removed(struct writer *writer, uint64_t id, unsigned flags) RN_MUST_CHECK;
+/** The next kind in the order of names that a task is held of: 1, *kind is it; 0: there is none
+ * behind *kind. */
+int apply_held_kind(struct sqlite *sqlite, struct text *kind) RN_MUST_CHECK;
 /** The earliest due time or expiry after now_ms, 0: none. */
 int apply_next_due(struct sqlite *sqlite, int64_t now_ms, int64_t *ret_next_ms) RN_MUST_CHECK;
 

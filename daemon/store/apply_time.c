@@ -138,6 +138,27 @@ static int release_kind(struct writer *writer, struct store_op *op, const struct
     return r < 0 ? r : 0;
 }
 
+int apply_held_kind(struct sqlite *sqlite, struct text *kind)
+{
+    struct text next = {0};
+
+    sqlite_bind_text(sqlite, SQL_HELD_KINDS, 1, kind->bytes, kind->length);
+    int r = sqlite_next(sqlite, SQL_HELD_KINDS);
+    if (r <= 0)
+        return r;
+    r = sqlite_text(sqlite, SQL_HELD_KINDS, 0, &next);
+    sqlite_reset(sqlite, SQL_HELD_KINDS);
+    if (r == 0 && (!config_name_valid(next.bytes) || strcmp(next.bytes, kind->bytes) <= 0))
+        r = -EBADMSG; // of another type or order: it would be found for ever
+    if (r < 0) {
+        text_fini(&next);
+        return r;
+    }
+    text_fini(kind);
+    *kind = next;
+    return 1;
+}
+
 int apply_release(struct writer *writer, struct store_op *op)
 {
     struct sqlite *sqlite = &writer->sqlite;
@@ -150,16 +171,10 @@ int apply_release(struct writer *writer, struct store_op *op)
     if (r == 0)
         r = text_set(&kind, "", 0);
     while (r == 0 && op->release.released < op->release.limit) {
-        struct text next = {0};
-        sqlite_bind_text(sqlite, SQL_HELD_KINDS, 1, kind.bytes, kind.length);
-        r = sqlite_next(sqlite, SQL_HELD_KINDS);
-        if (r == 1)
-            r = sqlite_text(sqlite, SQL_HELD_KINDS, 0, &next);
-        sqlite_reset(sqlite, SQL_HELD_KINDS);
-        if (r < 0 || next.bytes == NULL)
+        r = apply_held_kind(sqlite, &kind);
+        if (r <= 0)
             break;
-        text_fini(&kind);
-        kind = next;
+        r = 0;
         if (op->release.is_wanted(op->release.arg, kind.bytes))
             r = release_kind(writer, op, &kind);
     }
@@ -316,6 +331,8 @@ static int sweep_keys(struct writer *writer, struct store_op *op, size_t *remove
             return r;
         sqlite_bind_text(sqlite, SQL_KEY_DELETE, 1, key.bytes, key.length);
         r = sqlite_run(sqlite, SQL_KEY_DELETE);
+        if (r == 0 && sqlite3_changes(sqlite->db) != 1)
+            r = -EBADMSG; // the index has what the table does not: it would be found for ever
         text_fini(&key);
         if (r < 0)
             return r;

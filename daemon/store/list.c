@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/jsontext.h"
 #include "store/reader.h"
 
 enum { LIST_BYTES_MAX = 8 << 20 };
@@ -35,9 +36,10 @@ static int has_tag(const char *json, size_t length, const struct store_list_filt
     const json_t *tag = NULL;
     int found = 0;
 
-    json_t *tags = json_loadb(json, length, 0, NULL);
-    if (tags == NULL)
-        return -ENOMEM; // what is stored was checked before
+    json_error_t error;
+    json_t *tags = jsontext_read(json, length, JSON_ALLOW_NUL, &error);
+    if (tags == NULL) // what can't be read has none
+        return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : 0;
     json_array_foreach (tags, index, tag) {
         const char *text = json_string_value(tag);
         if (text != NULL && is_among(text, filter->tags, filter->tag_count))
@@ -127,6 +129,8 @@ static int walk(struct reader *reader, struct store_read *read, uint64_t *last)
         if (r <= 0)
             return r;
         uint64_t id = (uint64_t)sqlite_int(sqlite, SQL_SCAN, SCAN_ID);
+        if (id == 0 || id >= *last)
+            return -EBADMSG; // the table has another order: the pages would never end
         r = fits(reader, &read->list.filter);
         if (r == 1)
             r = reader_row(reader, id, read->list.with_bodies, &read->list.rows[read->list.count]);

@@ -103,62 +103,109 @@ static void number(struct queues *queues, struct queue_row *row)
     rn_mutex_unlock(&queues->mu);
 }
 
-/* Columns of the row of `queues`: number, name, the counts in the order of COUNT_STATES, then the
- * settings. */
+/* Columns of the row of `queues`. */
+enum {
+    COLUMN_NUMBER,
+    COLUMN_NAME,
+    COLUMN_COUNTS, // in the order of count_states
+    COLUMN_WORKERS = COLUMN_COUNTS + TASK_STATE_COUNT,
+    COLUMN_RATE,
+    COLUMN_BURST,
+    COLUMN_PAUSED,
+    COLUMN_PAUSED_UNTIL,
+};
+
 static const enum task_state count_states[TASK_STATE_COUNT] = {
     TASK_SCHEDULED, TASK_QUEUED, TASK_RETRYING,  TASK_RUNNING,
     TASK_SUCCEEDED, TASK_FAILED, TASK_CANCELLED, TASK_HELD,
 };
 
-/* What no request could have set is damage. */
-static bool are_sound(const struct store_queue_settings *settings)
+/* A number of the row. NULL: *ret_has is false, or, where it is needed, damage. */
+static int load_number(sqlite3_stmt *row, int column, int64_t least, int64_t most, bool *ret_has,
+                       int64_t *ret_number)
 {
-    double per_s = 0;
+    int type = sqlite3_column_type(row, column);
 
-    if (settings->has_workers && (settings->workers < 1 || settings->workers > CONFIG_WORKERS_MAX))
-        return false;
-    if (settings->has_burst && (settings->burst < 1 || settings->burst > QUEUE_BURST_MAX))
-        return false;
-    return !settings->has_rate || units_rate(settings->rate, &per_s) == 0;
+    *ret_number = sqlite3_column_int64(row, column);
+    if (ret_has != NULL)
+        *ret_has = type != SQLITE_NULL;
+    if (type == SQLITE_NULL)
+        return ret_has == NULL ? -EBADMSG : 0;
+    return type == SQLITE_INTEGER && *ret_number >= least && *ret_number <= most ? 0 : -EBADMSG;
 }
 
-static int load_row(struct queues *queues, sqlite3_stmt *statement)
+static int load_counts(struct queues *queues, struct queue_row *row, sqlite3_stmt *statement)
 {
-    struct queue_row *row = NULL;
-    const char *name = (const char *)sqlite3_column_text(statement, 1);
-    if (name == NULL)
-        return -ENOMEM;
-    // Numbers are dense: a row of the table is never deleted.
-    if (strlen(name) > CONFIG_NAME_MAX ||
-        sqlite3_column_int64(statement, 0) != (int64_t)queues->numbered + 1)
-        return -EBADMSG;
-    int r = add(queues, name, &row);
-    if (r < 0)
-        return r;
-    number(queues, row);
-
-    row->is_stored = true;
     for (unsigned i = 0; i < TASK_STATE_COUNT; i++) {
-        int64_t count = sqlite3_column_int64(statement, 2 + (int)i);
-        if (count < 0)
+        int64_t count = 0;
+        if (load_number(statement, COLUMN_COUNTS + (int)i, 0, RECORD_ID_MAX, NULL, &count) < 0)
             return -EBADMSG;
         row->counts[count_states[i]] = (uint64_t)count;
         if (!task_state_is_final(count_states[i]))
             atomic_fetch_add(&queues->backlog, (uint64_t)count);
     }
-    struct store_queue_settings *settings = &row->settings;
-    int column = 2 + TASK_STATE_COUNT;
-    settings->has_workers = sqlite3_column_type(statement, column) != SQLITE_NULL;
-    settings->workers = (unsigned)sqlite3_column_int(statement, column);
-    const char *rate = (const char *)sqlite3_column_text(statement, column + 1);
-    settings->has_rate = rate != NULL;
-    if (rate != NULL)
-        memcpy(settings->rate, rate, strnlen(rate, sizeof(settings->rate) - 1));
-    settings->has_burst = sqlite3_column_type(statement, column + 2) != SQLITE_NULL;
-    settings->burst = (unsigned)sqlite3_column_int(statement, column + 2);
-    settings->paused = sqlite3_column_int(statement, column + 3) != 0;
-    settings->paused_until_ms = sqlite3_column_int64(statement, column + 4);
-    return are_sound(settings) ? 0 : -EBADMSG;
+    return 0;
+}
+
+static int load_rate(struct store_queue_settings *settings, sqlite3_stmt *statement)
+{
+    double per_s = 0;
+    int type = sqlite3_column_type(statement, COLUMN_RATE);
+
+    settings->has_rate = type != SQLITE_NULL;
+    if (!settings->has_rate)
+        return 0;
+    const char *rate = (const char *)sqlite3_column_text(statement, COLUMN_RATE);
+    if (rate == NULL)
+        return -ENOMEM;
+    if (type != SQLITE_TEXT || strlen(rate) >= sizeof(settings->rate) ||
+        units_rate(rate, &per_s) < 0)
+        return -EBADMSG;
+    memcpy(settings->rate, rate, strlen(rate) + 1);
+    return 0;
+}
+
+/* What no request could have set is damage. */
+static int load_settings(struct store_queue_settings *settings, sqlite3_stmt *statement)
+{
+    int64_t workers = 0;
+    int64_t burst = 0;
+    int64_t paused = 0;
+
+    int r = load_rate(settings, statement);
+    if (r == 0)
+        r = load_number(statement, COLUMN_WORKERS, 1, CONFIG_WORKERS_MAX, &settings->has_workers,
+                        &workers);
+    if (r == 0)
+        r = load_number(statement, COLUMN_BURST, 1, QUEUE_BURST_MAX, &settings->has_burst, &burst);
+    if (r == 0)
+        r = load_number(statement, COLUMN_PAUSED, 0, 1, NULL, &paused);
+    if (r == 0)
+        r = load_number(statement, COLUMN_PAUSED_UNTIL, RECORD_INSTANT_MS_MIN,
+                        RECORD_INSTANT_MS_MAX, NULL, &settings->paused_until_ms);
+    settings->workers = (unsigned)workers;
+    settings->burst = (unsigned)burst;
+    settings->paused = paused != 0;
+    return r;
+}
+
+static int load_row(struct queues *queues, sqlite3_stmt *statement)
+{
+    struct queue_row *row = NULL;
+    const char *name = (const char *)sqlite3_column_text(statement, COLUMN_NAME);
+    if (name == NULL)
+        return sqlite3_column_type(statement, COLUMN_NAME) == SQLITE_NULL ? -EBADMSG : -ENOMEM;
+    // Numbers are dense: a row of the table is never deleted.
+    if (!config_name_valid(name) || queues_find(queues, name) != NULL ||
+        sqlite3_column_int64(statement, COLUMN_NUMBER) != (int64_t)queues->numbered + 1)
+        return -EBADMSG;
+    int r = add(queues, name, &row);
+    if (r < 0)
+        return r == -EMSGSIZE ? -EBADMSG : r;
+    number(queues, row);
+    row->is_stored = true;
+    r = load_counts(queues, row, statement);
+    return r == 0 ? load_settings(&row->settings, statement) : r;
 }
 
 int queues_load(struct queues *queues, struct sqlite *sqlite)
@@ -280,8 +327,12 @@ int queues_write(struct queues *queues, struct sqlite *sqlite)
 {
     for (struct queue_row *row = queues->dirty; row != NULL; row = row->next_dirty) {
         sqlite_bind(sqlite, SQL_COUNTS, 1, row->number);
-        for (int i = 0; i < TASK_STATE_COUNT; i++)
-            sqlite_bind(sqlite, SQL_COUNTS, 2 + i, (int64_t)queues_count(row, count_states[i]));
+        for (int i = 0; i < TASK_STATE_COUNT; i++) {
+            uint64_t count = queues_count(row, count_states[i]);
+            if (count > RECORD_ID_MAX)
+                return -EBADMSG; // more have left than were counted
+            sqlite_bind(sqlite, SQL_COUNTS, 2 + i, (int64_t)count);
+        }
         int r = sqlite_run(sqlite, SQL_COUNTS);
         if (r < 0)
             return r;

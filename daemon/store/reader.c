@@ -245,6 +245,10 @@ static int age(struct reader *reader, struct store_read *read)
         sqlite_bind(sqlite, SQL_AGE_ROWS, 3, AGE_ROWS);
         while ((r = sqlite_next(sqlite, SQL_AGE_ROWS)) == 1) {
             int64_t queued_ms = sqlite_int(sqlite, SQL_AGE_ROWS, 0);
+            if (queued_ms < 0 || queued_ms > RECORD_CLOCK_MS_MAX) {
+                sqlite_reset(sqlite, SQL_AGE_ROWS);
+                return -EBADMSG;
+            }
             if (oldest_ms == 0 || queued_ms < oldest_ms)
                 oldest_ms = queued_ms;
         }

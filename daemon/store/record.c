@@ -72,6 +72,22 @@ size_t record_bytes(const struct record *record)
     return bytes;
 }
 
+bool record_trace_valid(const char *text, size_t length)
+{
+    static const char dashes[] = {2, 35, 52};
+
+    if (length != RECORD_TRACE_BYTES - 1 || strspn(text, "-0123456789abcdef") < length ||
+        memcmp(text, "00", 2) != 0)
+        return false;
+    for (size_t i = 0, next = 0; i < length; i++) {
+        bool is_dash = next < sizeof(dashes) && (size_t)dashes[next] == i;
+        if ((text[i] == '-') != is_dash)
+            return false;
+        next += is_dash ? 1 : 0;
+    }
+    return true;
+}
+
 int queue_key_compare(struct queue_key a, struct queue_key b)
 {
     if (a.priority != b.priority)

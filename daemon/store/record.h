@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <runnel/clock.h>
+
 #include "config/config.h"
 #include "store/state.h"
 
@@ -18,6 +20,18 @@ enum {
     RECORD_CHILDREN_MAX = 100,
     RECORD_LINKS_MAX = 100, // of a chain of follow-ups
 };
+
+/* What a number of a task may be. Nothing larger is ever written, so a row that has it is damaged. */
+#define RECORD_ID_MAX ((INT64_C(1) << 53) - 1) // a number of JSON
+#define RECORD_COUNT_MAX INT64_C(1000000000)   // attempts, interruptions, workers
+#define RECORD_PRIORITY_MAX 100                // and its negative
+// An instant that the clock has shown: in nanoseconds it is an rn_time.
+#define RECORD_CLOCK_MS_MAX (INT64_MAX / RN_MILLISECOND)
+// An instant that somebody wrote: years 0000 to 9999, at any offset.
+#define RECORD_INSTANT_MS_MIN INT64_C(-62167305600000)
+#define RECORD_INSTANT_MS_MAX INT64_C(253402387200000)
+// A length of time.
+#define RECORD_LENGTH_MS_MAX (INT64_C(100) * 366 * 24 * 3600 * 1000)
 
 /** Text of a known length, on the heap, NUL-terminated; NULL: no value. */
 struct text {
@@ -85,6 +99,9 @@ int text_set(struct text *text, const char *bytes, size_t length) RN_MUST_CHECK;
 void text_fini(struct text *text);
 /** Heap and struct together, for max_request_memory. */
 size_t record_bytes(const struct record *record);
+
+/** Whether it is a traceparent as struct record has it: 00-, then the ids and flags in lower case. */
+bool record_trace_valid(const char *text, size_t length);
 
 /** A place in a queue's order: priority descending, then id ascending. */
 struct queue_key {

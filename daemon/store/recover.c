@@ -186,23 +186,15 @@ static int release_kind(struct recovery *recovery, const char *kind)
 
 static int release(struct recovery *recovery)
 {
-    struct sqlite *sqlite = &recovery->writer->sqlite;
     struct store_interruption_policy policy = {0};
     struct text kind = {0};
 
     int r = text_set(&kind, "", 0);
     while (r == 0) {
-        sqlite_bind_text(sqlite, SQL_HELD_KINDS, 1, kind.bytes, kind.length);
-        r = sqlite_next(sqlite, SQL_HELD_KINDS);
+        r = apply_held_kind(&recovery->writer->sqlite, &kind);
         if (r <= 0)
             break;
-        struct text next = {0};
-        r = sqlite_text(sqlite, SQL_HELD_KINDS, 0, &next);
-        sqlite_reset(sqlite, SQL_HELD_KINDS);
-        if (r < 0)
-            break;
-        text_fini(&kind);
-        kind = next;
+        r = 0;
         if (recovery->policy(recovery->policy_arg, kind.bytes, &policy))
             r = release_kind(recovery, kind.bytes);
     }

@@ -353,7 +353,7 @@ int schema_store_id(struct sqlite *sqlite, char *ret_id, struct error *reterr)
         result = sqlite3_step(statement);
     if (result == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == 16) {
         const char *id = (const char *)sqlite3_column_text(statement, 0);
-        r = id == NULL ? -ENOMEM : 0;
+        r = id == NULL ? -ENOMEM : strspn(id, "0123456789abcdef") != 16 ? -EBADMSG : 0;
         if (r == 0)
             memcpy(ret_id, id, 17);
     } else if (sqlite_error(sqlite, result) < 0) {

@@ -82,7 +82,9 @@ static bool same_boot(const struct boot *a, const struct boot *b)
 {
     if (a->id[0] != '\0' && b->id[0] != '\0')
         return memcmp(a->id, b->id, sizeof(a->id)) == 0;
-    return a->at_s - b->at_s <= BOOT_TOLERANCE_S && b->at_s - a->at_s <= BOOT_TOLERANCE_S;
+    int64_t apart_s = 0; // of numbers that a damaged file may have
+    return !__builtin_sub_overflow(a->at_s, b->at_s, &apart_s) && apart_s <= BOOT_TOLERANCE_S &&
+           apart_s >= -BOOT_TOLERANCE_S;
 }
 
 static int map(const char *path, struct file **ret_file, struct error *reterr)

@@ -1,46 +1,8 @@
-/* Connections, results, bindings, and rows as records. */
+/* Connections, results and bindings. */
 #include "store/sqlite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "store/queues.h"
-
-/* The columns of a row statement, in their order. */
-enum row_column {
-    ROW_ID,
-    ROW_STATE,
-    ROW_QUEUE,
-    ROW_PRIORITY,
-    ROW_RUN,
-    ROW_ATTEMPT,
-    ROW_INTERRUPTIONS,
-    ROW_FLAGS,
-    ROW_CREATED_AT,
-    ROW_QUEUED_AT,
-    ROW_DUE_AT,
-    ROW_EXPIRES_AT,
-    ROW_STARTED_AT,
-    ROW_FINISHED_AT,
-    ROW_CANCEL_REQUESTED_AT,
-    ROW_WORKER,
-    ROW_KIND,
-    ROW_TIMEOUT,
-    ROW_MAX_ATTEMPTS,
-    ROW_BACKOFF_BASE,
-    ROW_BACKOFF_MAX,
-    ROW_TAGS,
-    ROW_ARGS,
-    ROW_RESULT,
-    ROW_ERROR_CODE,
-    ROW_ERROR_MESSAGE,
-    ROW_EXEC,
-    ROW_HISTORY,
-    ROW_TRACEPARENT,
-    ROW_PARENT,
-    ROW_LINKS,
-};
 
 static bool is_no_space(int system_errno)
 {
@@ -88,6 +50,7 @@ int sqlite_error(struct sqlite *sqlite, int result)
         return io_error(sqlite, result);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_CONSTRAINT: // what is new to those who write it is there already
         return -EBADMSG;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -309,137 +272,4 @@ static int column_text(sqlite3_stmt *statement, int column, struct text *text)
 int sqlite_text(struct sqlite *sqlite, enum sqlite_statement which, int column, struct text *text)
 {
     return column_text(sqlite->prepared[which].statement, column, text);
-}
-
-/* Copies a short text of at most size - 1 bytes; NULL becomes "". */
-static int column_short(sqlite3_stmt *statement, int column, char *text, size_t size)
-{
-    text[0] = '\0';
-    if (sqlite3_column_type(statement, column) == SQLITE_NULL)
-        return 0;
-    const char *bytes = (const char *)sqlite3_column_text(statement, column);
-    if (bytes == NULL)
-        return -ENOMEM;
-    size_t length = (size_t)sqlite3_column_bytes(statement, column);
-    if (length >= size)
-        return -EBADMSG;
-    memcpy(text, bytes, length + 1);
-    return 0;
-}
-
-static void read_numbers(sqlite3_stmt *row, struct record *record, unsigned *flags)
-{
-    record->id = (uint64_t)sqlite3_column_int64(row, ROW_ID);
-    record->state = (enum task_state)sqlite3_column_int(row, ROW_STATE);
-    record->priority = sqlite3_column_int(row, ROW_PRIORITY);
-    record->run = (uint64_t)sqlite3_column_int64(row, ROW_RUN);
-    record->attempt = (unsigned)sqlite3_column_int(row, ROW_ATTEMPT);
-    record->interruptions = (unsigned)sqlite3_column_int(row, ROW_INTERRUPTIONS);
-    *flags = (unsigned)sqlite3_column_int(row, ROW_FLAGS);
-    record->args_in_store = (*flags & FLAG_ARGS_LARGE) != 0;
-    record->result_is_json = (*flags & FLAG_RESULT_JSON) != 0;
-    record->error_retryable = (*flags & FLAG_RETRYABLE) != 0;
-    record->is_on_failure = (*flags & FLAG_ON_FAILURE) != 0;
-    record->parent = (uint64_t)sqlite3_column_int64(row, ROW_PARENT);
-    record->links = (unsigned)sqlite3_column_int(row, ROW_LINKS);
-    record->created_at_ms = sqlite3_column_int64(row, ROW_CREATED_AT);
-    record->queued_at_ms = sqlite3_column_type(row, ROW_QUEUED_AT) == SQLITE_NULL
-                               ? record->created_at_ms
-                               : sqlite3_column_int64(row, ROW_QUEUED_AT);
-    record->due_at_ms = sqlite3_column_int64(row, ROW_DUE_AT);
-    record->expires_at_ms = sqlite3_column_int64(row, ROW_EXPIRES_AT);
-    record->started_at_ms = sqlite3_column_int64(row, ROW_STARTED_AT);
-    record->finished_at_ms = sqlite3_column_int64(row, ROW_FINISHED_AT);
-    record->cancel_requested_at_ms = sqlite3_column_int64(row, ROW_CANCEL_REQUESTED_AT);
-    record->worker = (unsigned)sqlite3_column_int(row, ROW_WORKER);
-    record->timeout_ms = sqlite3_column_int64(row, ROW_TIMEOUT);
-    record->max_attempts = (unsigned)sqlite3_column_int(row, ROW_MAX_ATTEMPTS);
-    record->backoff_base_ms = sqlite3_column_int64(row, ROW_BACKOFF_BASE);
-    record->backoff_max_ms = sqlite3_column_int64(row, ROW_BACKOFF_MAX);
-}
-
-static int read_texts(sqlite3_stmt *row, struct record *record)
-{
-    int r = column_short(row, ROW_KIND, record->kind, sizeof(record->kind));
-    if (r == 0)
-        r = column_short(row, ROW_ERROR_CODE, record->error_code, sizeof(record->error_code));
-    if (r == 0)
-        r = column_text(row, ROW_TAGS, &record->tags);
-    if (r == 0)
-        r = column_text(row, ROW_ARGS, &record->args);
-    if (r == 0)
-        r = column_text(row, ROW_RESULT, &record->result);
-    if (r == 0)
-        r = column_text(row, ROW_ERROR_MESSAGE, &record->error_message);
-    if (r == 0)
-        r = column_text(row, ROW_EXEC, &record->exec);
-    if (r == 0)
-        r = column_text(row, ROW_HISTORY, &record->history);
-    if (r == 0)
-        r = column_short(row, ROW_TRACEPARENT, record->traceparent, sizeof(record->traceparent));
-    return r;
-}
-
-int sqlite_record(struct sqlite *sqlite, enum sqlite_statement which, struct queues *queues,
-                  struct record *record, unsigned *ret_flags)
-{
-    sqlite3_stmt *row = sqlite->prepared[which].statement;
-    unsigned flags = 0;
-
-    record_init(record);
-    int state = sqlite3_column_int(row, ROW_STATE);
-    if (state < 0 || state >= TASK_STATE_COUNT)
-        return -EBADMSG;
-    read_numbers(row, record, &flags);
-    int r = queues_name(queues, sqlite3_column_int64(row, ROW_QUEUE), record->queue);
-    if (r == 0)
-        r = read_texts(row, record);
-    if (r < 0) {
-        record_fini(record);
-        return r;
-    }
-    if (ret_flags != NULL)
-        *ret_flags = flags;
-    return 0;
-}
-
-int sqlite_record_new(struct sqlite *sqlite, enum sqlite_statement which, struct queues *queues,
-                      struct record **ret_record, unsigned *ret_flags)
-{
-    struct record *record = malloc(sizeof(*record));
-    if (record == NULL)
-        return -ENOMEM;
-    int r = sqlite_record(sqlite, which, queues, record, ret_flags);
-    if (r < 0) {
-        free(record);
-        return r;
-    }
-    *ret_record = record;
-    return 0;
-}
-
-int sqlite_key_state(struct sqlite *sqlite, const char *key, struct store_key_state *ret_state)
-{
-    struct store_key_state state = {0};
-
-    sqlite_bind_text(sqlite, SQL_KEY, 1, key, strlen(key));
-    int r = sqlite_next(sqlite, SQL_KEY);
-    if (r == 1) {
-        sqlite3_stmt *row = sqlite->prepared[SQL_KEY].statement;
-        const void *hash = sqlite3_column_blob(row, 1);
-        r = hash == NULL || sqlite3_column_bytes(row, 1) != (int)sizeof(state.hash) ? -EBADMSG : 0;
-        if (r == 0) {
-            memcpy(state.hash, hash, sizeof(state.hash));
-            state.exists = true;
-            state.is_stream = sqlite3_column_int(row, 0) != 0;
-            state.first_id = (uint64_t)sqlite3_column_int64(row, 2);
-            state.last_id = (uint64_t)sqlite3_column_int64(row, 3);
-            state.count = (uint64_t)sqlite3_column_int64(row, 4);
-            state.created_at_ms = sqlite3_column_int64(row, 5);
-        }
-        sqlite_reset(sqlite, SQL_KEY);
-    }
-    if (r == 0)
-        *ret_state = state;
-    return r;
 }

@@ -25,7 +25,8 @@ enum {
     FLAG_RESULT_LARGE = 2,
     FLAG_RESULT_JSON = 4,
     FLAG_RETRYABLE = 8,
-    FLAG_ON_FAILURE = 16
+    FLAG_ON_FAILURE = 16,
+    FLAGS_ALL = 31,
 };
 
 struct sqlite {

@@ -130,6 +130,7 @@ static int load(struct store *store, struct error *reterr)
 {
     struct writer *writer = &store->writer;
     struct sqlite *sqlite = &writer->sqlite;
+    int64_t lowest = 0;
     int64_t highest = 0;
     int64_t given = 0;
 
@@ -140,9 +141,16 @@ static int load(struct store *store, struct error *reterr)
         return r;
     r = queues_load(&store->queues, sqlite);
     if (r == 0)
+        r = sqlite_value(sqlite, "SELECT coalesce(min(id), 1) FROM tasks", &lowest);
+    if (r == 0)
         r = sqlite_value(sqlite, "SELECT coalesce(max(id), 0) FROM tasks", &highest);
     if (r == 0)
-        r = sqlite_value(sqlite, "SELECT value FROM meta WHERE name = 'last_id'", &given);
+        r = sqlite_value(sqlite,
+                         "SELECT iif(typeof(value) = 'integer', value, -1) FROM meta "
+                         "WHERE name = 'last_id'",
+                         &given);
+    if (r == 0 && (lowest < 1 || highest > RECORD_ID_MAX || given < 0 || given > RECORD_ID_MAX))
+        r = -EBADMSG;
     if (r == 0)
         r = apply_next_due(sqlite, 0, &store->next_due_ms);
     if (r < 0)

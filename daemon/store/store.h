@@ -82,6 +82,8 @@ struct store_key {
     unsigned char hash_before[32]; // stream: the running hash there
 };
 
+enum { STORE_KEY_ARRAY_MAX = 100000 }; // tasks of an array, of any setting
+
 /** What is stored under a key. */
 struct store_key_state {
     bool exists;
