@@ -9,6 +9,7 @@
 #ifndef STORE_EXCHANGE_H
 #define STORE_EXCHANGE_H
 
+#include "store/buffer.h"
 #include "store/sqlite.h"
 
 enum {
@@ -24,6 +25,7 @@ enum exchange_sort {
     EXCHANGE_TEXT,   // least..most bytes
     EXCHANGE_NAME,   // of a queue or kind
     EXCHANGE_RATE,   // "10/s"
+    EXCHANGE_TRACE,  // a traceparent
     EXCHANGE_STATE,  // its name
     EXCHANGE_JSON,   // any value
     EXCHANGE_ARRAY,
@@ -59,5 +61,19 @@ struct exchange_table {
 };
 
 extern const struct exchange_table exchange_tables[EXCHANGE_LINE_COUNT];
+
+/** Adds the SELECT of a table's rows, each member a column; one that is newer than the store's
+ * version is NULL. */
+void exchange_select(const struct exchange_table *table, int version, struct buffer *sql);
+/** Whether a text of a name, a rate, a traceparent or any text is what the member may be. */
+bool exchange_text_fits(const struct exchange_member *member, const char *text, size_t length);
+/**
+ * Whether what a store has in a column is what the member may be, as far as can be seen without
+ * reading JSON: what an import would take.
+ *
+ * **Errors:** -EBADMSG: it is not; -ENOMEM.
+ */
+int exchange_fits(const struct exchange_member *member, sqlite3_stmt *row, int column)
+    RN_MUST_CHECK;
 
 #endif

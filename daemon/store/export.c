@@ -60,8 +60,8 @@ static void add_hash(struct buffer *text, const unsigned char *bytes, size_t len
     BUFFER_LITERAL(text, "\"");
 }
 
-/* The value of a column that has one. */
-static int add_value(struct buffer *text, enum exchange_sort sort, sqlite3_stmt *row, int column)
+/* The value of a column that has one which fits. */
+static void add_value(struct buffer *text, enum exchange_sort sort, sqlite3_stmt *row, int column)
 {
     const char *bytes = (const char *)sqlite3_column_blob(row, column);
     size_t length = (size_t)sqlite3_column_bytes(row, column);
@@ -70,32 +70,28 @@ static int add_value(struct buffer *text, enum exchange_sort sort, sqlite3_stmt 
     switch (sort) {
     case EXCHANGE_NUMBER:
         buffer_signed(text, number);
-        return 0;
+        break;
     case EXCHANGE_SWITCH:
         BUFFER_LITERAL(text, "true");
-        return 0;
+        break;
     case EXCHANGE_STATE:
-        if (number < 0 || number >= TASK_STATE_COUNT)
-            return -EBADMSG;
         buffer_json_text(text, task_state_name((enum task_state)number));
-        return 0;
+        break;
     case EXCHANGE_TEXT:
     case EXCHANGE_NAME:
     case EXCHANGE_RATE:
+    case EXCHANGE_TRACE:
         buffer_json_string(text, bytes == NULL ? "" : bytes, length);
-        return 0;
+        break;
     case EXCHANGE_HASH:
         add_hash(text, (const unsigned char *)bytes, length);
-        return 0;
+        break;
     case EXCHANGE_JSON:
     case EXCHANGE_ARRAY:
     case EXCHANGE_OBJECT:
+        buffer_add(text, bytes, length);
         break;
     }
-    if (length == 0)
-        return -EBADMSG;
-    buffer_add(text, bytes, length);
-    return 0;
 }
 
 static int add_line(struct export *export, const struct exchange_table *table, sqlite3_stmt *row)
@@ -109,16 +105,16 @@ static int add_line(struct export *export, const struct exchange_table *table, s
         int column = (int)i;
         bool is_none = sqlite3_column_type(row, column) == SQLITE_NULL ||
                        (member->sort == EXCHANGE_SWITCH && sqlite3_column_int64(row, column) == 0);
-        if (is_none && member->is_required)
-            return cannot_read(export, -EBADMSG);
+        int r = exchange_fits(member, row, column);
+        if (r < 0)
+            return cannot_read(export, r);
         if (is_none)
             continue;
         buffer_text(text, is_first ? "\"" : ",\"");
         buffer_text(text, member->name);
         BUFFER_LITERAL(text, "\":");
         is_first = false;
-        if (add_value(text, member->sort, row, column) < 0)
-            return cannot_read(export, -EBADMSG);
+        add_value(text, member->sort, row, column);
     }
     BUFFER_LITERAL(text, "}\n");
     return text->length >= WRITE_BYTES || text->failed ? write_out(export) : 0;
@@ -141,12 +137,7 @@ static int add_lines(struct export *export, enum exchange_line line, struct stor
     int result = SQLITE_NOMEM;
     int r = 0;
 
-    for (size_t i = 0; i < table->member_count; i++) {
-        const struct exchange_member *member = &table->members[i];
-        buffer_text(&sql, i == 0 ? "SELECT " : ", ");
-        buffer_text(&sql, member->since <= export->version ? member->sql : "NULL");
-    }
-    buffer_text(&sql, table->from);
+    exchange_select(table, export->version, &sql);
     if (!sql.failed)
         result = sqlite3_prepare_v2(sqlite->db, sql.bytes, (int)sql.length, &statement, NULL);
     buffer_fini(&sql);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/units.h"
 #include "store/buffer.h"
 
 // NULL: no JSON; -1: no line of an export; else enum exchange_line.
@@ -113,17 +112,17 @@ static int look_at_text(struct import_lines *lines, const struct exchange_member
     const char *text = (const char *)sqlite3_value_text(value->value);
     int length = sqlite3_value_bytes(value->value);
     enum task_state state = TASK_STATE_COUNT;
-    double rate = 0;
 
     if (text == NULL)
         return -ENOMEM;
+    bool fits = exchange_text_fits(member, text, (size_t)length);
     switch (member->sort) {
     case EXCHANGE_NAME:
-        return config_name_valid(text) ? 0 : broken(lines, "%s is no valid name", member->name);
+        return fits ? 0 : broken(lines, "%s is no valid name", member->name);
     case EXCHANGE_RATE:
-        return length <= member->most && units_rate(text, &rate) == 0
-                   ? 0
-                   : broken(lines, "%s is no rate", member->name);
+        return fits ? 0 : broken(lines, "%s is no rate", member->name);
+    case EXCHANGE_TRACE:
+        return fits ? 0 : broken(lines, "%s is none", member->name);
     case EXCHANGE_STATE:
         if (task_state_parse(text, &state) < 0)
             return broken(lines, "there is no such %s", member->name);
@@ -135,9 +134,7 @@ static int look_at_text(struct import_lines *lines, const struct exchange_member
                    : broken(lines, "%s has to be %d hexadecimal digits", member->name,
                             2 * EXCHANGE_HASH_BYTES);
     default:
-        return length >= member->least && length <= member->most
-                   ? 0
-                   : broken(lines, "%s has a length that it can't have", member->name);
+        return fits ? 0 : broken(lines, "%s has a length that it can't have", member->name);
     }
 }
 
@@ -151,6 +148,7 @@ static bool is_type(enum exchange_sort sort, const char *type)
     case EXCHANGE_TEXT:
     case EXCHANGE_NAME:
     case EXCHANGE_RATE:
+    case EXCHANGE_TRACE:
     case EXCHANGE_STATE:
     case EXCHANGE_HASH:
         return strcmp(type, "text") == 0;
@@ -170,9 +168,10 @@ static int look_at_value(struct import_lines *lines, const struct exchange_membe
     static const char *const sorts[] = {
         [EXCHANGE_NUMBER] = "a whole number", [EXCHANGE_SWITCH] = "true or false",
         [EXCHANGE_TEXT] = "a string",         [EXCHANGE_NAME] = "a string",
-        [EXCHANGE_RATE] = "a string",         [EXCHANGE_STATE] = "a string",
-        [EXCHANGE_JSON] = "a value",          [EXCHANGE_ARRAY] = "an array",
-        [EXCHANGE_OBJECT] = "an object",      [EXCHANGE_HASH] = "a string"};
+        [EXCHANGE_RATE] = "a string",         [EXCHANGE_TRACE] = "a string",
+        [EXCHANGE_STATE] = "a string",        [EXCHANGE_JSON] = "a value",
+        [EXCHANGE_ARRAY] = "an array",        [EXCHANGE_OBJECT] = "an object",
+        [EXCHANGE_HASH] = "a string"};
 
     if (!is_type(member->sort, type))
         return broken(lines, "%s has to be %s", member->name, sorts[member->sort]);

@@ -134,6 +134,8 @@ static void an_end_that_has_no_room_at_all_stays_with_the_store(void **state)
     char *exec = malloc(EXEC_BYTES);
     assert_non_null(exec);
     memset(exec, '1', EXEC_BYTES);
+    exec[0] = '{';
+    exec[EXEC_BYTES - 1] = '}';
     assert_int_equal(text_set(&record->exec, exec, EXEC_BYTES), 0);
     free(exec);
     struct pending *pending = submit_all(fixture, &op, 1);
