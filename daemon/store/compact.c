@@ -44,22 +44,31 @@ static int check_room(struct offline *offline, struct error *reterr)
                      (unsigned long long)(free_bytes >> 20));
 }
 
-/* The copy has all of its pages in order, and all tasks. */
-static int check_copy(const char *part, int64_t tasks, struct error *reterr)
+static const char sound_sql[] = "SELECT integrity_check = 'ok' FROM pragma_integrity_check(1)";
+
+/* The copy has all of its pages in order, and all tasks. What an index has wrong is copied too. */
+static int check_copy(struct offline *offline, const char *part, int64_t tasks,
+                      struct error *reterr)
 {
     struct sqlite copy;
     int64_t copied = -1;
     int64_t is_sound = 0;
+    int64_t was_sound = 1;
 
     int r = sqlite_open(&copy, part, SQLITE_READER, reterr);
     if (r < 0)
         return r;
-    r = sqlite_value(&copy, "SELECT integrity_check = 'ok' FROM pragma_integrity_check(1)",
-                     &is_sound);
+    r = sqlite_value(&copy, sound_sql, &is_sound);
     if (r == 0)
         r = sqlite_value(&copy, "SELECT count(*) FROM tasks", &copied);
     sqlite_close(&copy);
-    if (r < 0 || is_sound != 1 || copied != tasks)
+    bool is_same = r == 0 && is_sound == 1 && copied == tasks;
+    if (r == 0 && !is_same)
+        r = sqlite_value(&offline->sqlite, sound_sql, &was_sound);
+    if (r == -EBADMSG || was_sound != 1)
+        return error_set(reterr, -EBADMSG, "the store '%s' is damaged: see runneld --check-store",
+                         offline->path);
+    if (!is_same)
         return error_set(reterr, r < 0 ? r : -EIO,
                          "the compacted copy '%s' is not what the store is: the store is as it was",
                          part);
@@ -117,7 +126,7 @@ static int make_copy(struct offline *offline, const char *part, struct error *re
         return r;
     r = copy_to(offline, part, reterr);
     if (r == 0)
-        r = check_copy(part, tasks, reterr);
+        r = check_copy(offline, part, tasks, reterr);
     if (r == 0 && fsync(fd) < 0)
         r = error_set(reterr, -errno, "cannot sync '%s': %s", part, strerror(errno));
     (void)close(fd); // synced, or removed
