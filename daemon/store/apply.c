@@ -200,7 +200,7 @@ int apply_put(struct writer *writer, struct store_op *op)
         return 0;
     }
     if (writer->group.next_id + op->put.count > RECORD_ID_MAX - IDS_KEPT) {
-        op->result = -EOVERFLOW;
+        op->result = -ENOSPC; // all ids but a last reserve are given
         return 0;
     }
     r = group_reserve(writer, 1, 0);

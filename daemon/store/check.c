@@ -43,8 +43,6 @@ static const struct {
         "SELECT printf('queue %d: whether it is paused is not known', number) FROM queues "
         "WHERE typeof(paused) <> 'integer' OR paused NOT BETWEEN 0 AND 1 OR paused_until IS NULL UNION ALL "
         "SELECT printf('task %d: there is no queue %s', id, quote(queue)) FROM tasks WHERE queue NOT IN (SELECT number FROM queues)"},
-    {"states", 1,
-        "SELECT printf('task %d: there is no state %s', id, quote(state)) FROM tasks WHERE typeof(state) <> 'integer' OR state NOT BETWEEN 0 AND 7"},
     {"counts", 1,
         COUNTS "SELECT printf('queue %s: %d %s tasks are there, %s are counted', queues.name, coalesce(counted.tasks, 0), kept.name, quote(kept.tasks)) "
         "FROM kept JOIN queues USING (number) LEFT JOIN counted USING (number, state) WHERE kept.tasks IS NOT coalesce(counted.tasks, 0)"},

@@ -26,11 +26,11 @@ static void a_sound_store_has_no_fault(void)
     struct daemon *daemon = daemon_new(stores_config);
     stores_unpack(daemon, "v1");
     // Of the version before, with the log of a daemon that was killed; and it stays so.
-    stores_expect_sound(daemon, "version 1, 17 tasks, 3 keys: 11 checks, 0 faults\n");
+    stores_expect_sound(daemon, "version 1, 17 tasks, 3 keys: 12 checks, 0 faults\n");
     assert_int_equal(stores_query(daemon->store_path, "PRAGMA user_version"), 1);
 
     daemon = stores_every_state();
-    stores_expect_sound(daemon, "version 2, 17 tasks, 1 keys: 13 checks, 0 faults\n");
+    stores_expect_sound(daemon, "version 2, 17 tasks, 1 keys: 14 checks, 0 faults\n");
 }
 
 static void every_sort_of_fault_is_found(void)
@@ -41,28 +41,29 @@ static void every_sort_of_fault_is_found(void)
         {"UPDATE meta SET value = 'short' WHERE name = 'store_id'", "head: the store has no id"},
         {"DELETE FROM meta WHERE name = 'last_id'", "head: the last id"},
         {"UPDATE queues SET number = 9 WHERE number = 1", "queues: queue 9: its number"},
-        {"UPDATE queues SET name = '' WHERE number = 1", "queues: queue 1: its name"},
+        {"UPDATE queues SET name = '' WHERE number = 1", "values: queue : its name"},
         {"UPDATE tasks SET queue = 77 WHERE id = 2", "queues: task 2: there is no queue 77"},
-        {"UPDATE tasks SET state = 8 WHERE id = 2", "states: task 2: there is no state 8"},
-        {"UPDATE tasks SET state = 'x' WHERE id = 2", "states: task 2: there is no state 'x'"},
+        {"UPDATE tasks SET state = 8 WHERE id = 2", "values: task 2: its state can not be 8"},
+        {"UPDATE tasks SET state = 'x' WHERE id = 2", "values: task 2: its state can not be x"},
         {"UPDATE tasks SET state = 5 WHERE id = 2",
          "counts: queue default: 9 succeeded tasks are there, 10 are counted"},
         {"UPDATE queues SET held = 3 WHERE name = 'parked'",
          "counts: queue parked: 0 held tasks are there, 3 are counted"},
         {"DELETE FROM tasks WHERE id = 13",
          "counts: queue default: 0 scheduled tasks are there, 1 are counted"},
-        {"UPDATE tasks SET flags = 64 WHERE id = 2", "numbers: task 2: its flags 64"},
-        {"UPDATE tasks SET run = -1 WHERE id = 2", "numbers: task 2: it has been started"},
-        {"UPDATE tasks SET id = 9007199254740992 WHERE id = 2", "numbers: task 9007199254740992"},
+        {"UPDATE tasks SET flags = 64 WHERE id = 2", "flags: task 2: its flags 64"},
+        {"UPDATE tasks SET run = -1 WHERE id = 2", "values: task 2: its run can not be -1"},
+        {"UPDATE tasks SET id = 9007199254740992 WHERE id = 2",
+         "values: task 9007199254740992: its id"},
         {"DELETE FROM large_args WHERE id = 3", "args: task 3: its large args are missing"},
         {"UPDATE tasks SET args = '1' WHERE id = 3", "args: task 3: has args in two places"},
         {"INSERT INTO large_args VALUES(2, '1')", "args: large args 2: belong to no task"},
         {"DELETE FROM large_results WHERE id = 3", "results: task 3: its large result is missing"},
         {"UPDATE tasks SET result = '1' WHERE id = 3", "results: task 3: has results in two"},
         {"INSERT INTO large_results VALUES(99, '1')", "results: large result 99: belongs to no"},
-        {"UPDATE tasks SET kind = '' WHERE id = 2", "texts: task 2: its kind"},
+        {"UPDATE tasks SET kind = '' WHERE id = 2", "values: task 2: its kind"},
         {"UPDATE tasks SET error_code = printf('%032d', 1) WHERE id = 2",
-         "texts: task 2: its error code"},
+         "values: task 2: its error_code"},
         {"UPDATE tasks SET args = '{' WHERE id = 2", "texts: task 2: its args are no JSON"},
         {"UPDATE large_args SET args = '{' WHERE id = 3", "texts: task 3: its large args are no"},
         {"UPDATE tasks SET result = 'x' WHERE id = 2", "texts: task 2: its result is no JSON"},
@@ -71,8 +72,22 @@ static void every_sort_of_fault_is_found(void)
         {"UPDATE tasks SET tags = '[' WHERE id = 2", "texts: task 2: its tags are no JSON"},
         {"UPDATE tasks SET exec = '[' WHERE id = 4", "texts: task 4: its exec is no JSON"},
         {"UPDATE tasks SET history = '[' WHERE id = 5", "texts: task 5: its history is no JSON"},
+        {"UPDATE tasks SET priority = 101 WHERE id = 2", "values: task 2: its priority"},
+        {"UPDATE tasks SET timeout = -1 WHERE id = 2", "values: task 2: its timeout_ms"},
+        {"UPDATE tasks SET created_at = 'soon' WHERE id = 2", "values: task 2: its created_at_ms"},
+        {"UPDATE tasks SET args = x'31' WHERE id = 2", "values: task 2: its args"},
+        {"UPDATE tasks SET args = CAST(x'22FF22' AS TEXT) WHERE id = 2",
+         "values: task 2: its args"},
+        {"UPDATE tasks SET tags = '{}' WHERE id = 2", "values: task 2: its tags"},
+        {"UPDATE tasks SET tags = '[1]' WHERE id = 2", "texts: task 2: one of its tags"},
+        {"UPDATE tasks SET history = '[1]' WHERE id = 5", "texts: task 5: one of its attempts"},
+        {"UPDATE tasks SET due_at = NULL WHERE state = 0", "times: task 13: it waits for no time"},
+        {"UPDATE queues SET rate = 'often'", "values: queue default: its rate"},
+        {"UPDATE queues SET workers = 0", "values: queue default: its workers"},
+        {"UPDATE queues SET paused = 2 WHERE number = 1", "queues: queue 1: whether it is paused"},
+        {"UPDATE keys SET count = 100001, last_id = 200000", "keys: key 'k': its tasks"},
         {"UPDATE tasks SET traceparent = '00-' WHERE id = 2", "traces: task 2: its traceparent"},
-        {"UPDATE keys SET hash = x'00'", "keys: key 'k': its hash"},
+        {"UPDATE keys SET hash = x'00'", "values: key k: its hash"},
         {"UPDATE keys SET count = 9", "keys: key 'k': its tasks"},
         {"DROP INDEX keys_created; DROP TABLE keys", "keys: no such table: keys"},
         {"UPDATE tasks SET tags = '[', history = x'1b5b'", "texts: and "},

@@ -411,20 +411,31 @@ static const struct {
 };
 enum { CALLS = sizeof(calls) / sizeof(calls[0]), READS = 8 };
 
+/* By SQLite: jansson does not take every number. */
+static bool is_json(const struct reply *reply)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+
+    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT json_valid(?1)", -1, &statement, NULL),
+                     SQLITE_OK);
+    (void)sqlite3_bind_text(statement, 1, reply->body, (int)reply->body_bytes, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    bool is_valid = sqlite3_column_int(statement, 0) == 1;
+    (void)sqlite3_finalize(statement);
+    (void)sqlite3_close(db);
+    return is_valid;
+}
+
 /* Of a store in which the check found nothing each answer is whole. */
 static void expect_answer(struct round *round, const struct reply *reply, const char *call)
 {
-    bool is_json = strncmp(call, "GET /v1/", 8) == 0;
-
     if (reply->status == 0 || reply->status >= 500)
         fail_round(round, "%s: %d %.300s", call, reply->status, reply->body);
-    json_t *json = !is_json ? json_null()
-                            : json_loadb(reply->body, reply->body_bytes,
-                                         JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    bool is_removed = strstr(call, "/result") != NULL;
-    if (json == NULL && !is_removed)
+    // A result is what the task has left, of any sort.
+    if (strncmp(call, "GET /v1/", 8) == 0 && strstr(call, "/result") == NULL && !is_json(reply))
         fail_round(round, "%s: no JSON: %.2000s", call, reply->body);
-    json_decref(json);
 }
 
 static bool make_call(struct round *round, size_t which, bool is_sound)

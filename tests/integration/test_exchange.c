@@ -166,7 +166,7 @@ static const struct {
     {"'id':2,", "'id':2,'result_text':'x',", "line 6: result and result_text exclude each other"},
     {"'id':2,", "'id':2,'parent':1,", "line 6: parent and links go together"},
     {"'id':2,", "'id':2,'parent':2,'links':1,", "line 6: its parent has to be an earlier task"},
-    {"'id':2,", "'id':2,'traceparent':'00',", "line 6: traceparent has a length"},
+    {"'id':2,", "'id':2,'traceparent':'00',", "line 6: traceparent is none"},
     {"'id':2,", "'id':2,'exec':[],", "line 6: exec has to be an object"},
     {"'tags':['a','b']", "'tags':'a'", "line 6: tags has to be an array"},
     {"'state':'succeeded'", "'state':'done'", "line 6: there is no such state"},
