@@ -184,8 +184,7 @@ void queue_put(struct queue *queue, struct record **record)
     struct queue_key key = {.priority = (*record)->priority, .id = (*record)->id};
 
     rn_mutex_lock(&queue->mu);
-    // One that is there already the store has under two queues: its index is damaged.
-    if (window_admits(&queue->window, key) && window_find(&queue->window, key.id) == NULL)
+    if (window_admits(&queue->window, key))
         put_locked(queue, record);
     rn_mutex_unlock(&queue->mu);
 }

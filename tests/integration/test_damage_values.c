@@ -559,4 +559,20 @@ static void a_store_of_other_values_is_refused_or_served_and_nothing_crashes(voi
     assert_true(sound > rounds / 20 && sound < rounds);
 }
 
-HARNESS_MAIN(SCENARIO(a_store_of_other_values_is_refused_or_served_and_nothing_crashes))
+static void tags_of_another_sort_are_no_tags_of_what_runs(void)
+{
+    struct daemon *daemon = make_rich();
+
+    unpack(daemon);
+    stores_change(daemon->store_path,
+                  "UPDATE tasks SET tags = '[1, null, \"z\"]' WHERE kind = 'nap'");
+    daemon_start(daemon);
+    client_take_any(daemon->client);
+    eventually(count_tasks(daemon, "state=running&kind=nap&") == 1, 10000);
+    assert_int_equal(count_tasks(daemon, "state=running&tag=x&"), 0);
+    assert_int_equal(count_tasks(daemon, "state=running&tag=z&"), 1);
+    daemon_stop(daemon);
+}
+
+HARNESS_MAIN(SCENARIO(a_store_of_other_values_is_refused_or_served_and_nothing_crashes),
+             SCENARIO(tags_of_another_sort_are_no_tags_of_what_runs))
