@@ -173,7 +173,7 @@ int store_compact(const char *path, struct store_compaction *ret_compaction, str
     if (asprintf(&part, "%s-compact.part", offline.path) < 0)
         part = NULL;
     r = part == NULL ? error_set(reterr, -ENOMEM, "no memory for the store")
-                     : compact(&offline, part, ret_compaction, reterr);
+                     : sqlite_judge(compact(&offline, part, ret_compaction, reterr), reterr);
     free(part);
     offline_close(&offline);
     return r;

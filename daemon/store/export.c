@@ -189,7 +189,7 @@ int store_export(const char *path, int fd, struct store_exchange *ret_counts, st
                             .version = offline.version,
                             .fd = fd,
                             .reterr = reterr};
-    r = write_all(&export, ret_counts);
+    r = sqlite_judge(write_all(&export, ret_counts), reterr);
     offline_close(&offline);
     return r;
 }

@@ -318,7 +318,7 @@ int store_import(const char *path, int fd, struct store_exchange *ret_counts, st
     int r = offline_open_new(&offline, path, reterr);
     if (r < 0)
         return r;
-    r = run_import(&offline, fd, ret_counts, reterr);
+    r = sqlite_judge(run_import(&offline, fd, ret_counts, reterr), reterr);
     offline_let_go(&offline);
     if (r < 0 && offline.is_new)
         (void)unlink(offline.path); // before the lock goes

@@ -39,9 +39,9 @@ struct sqlite {
 };
 
 /**
- * Of opening and recovery: an error that is none of the system's means that SQLite can't do with
- * this file what it does with every one that Runnel wrote. Gives -EBADMSG in place of -EPROTO, in
- * reterr too.
+ * Of opening, recovery and the care of a file: an error that is none of the system's means that
+ * SQLite can't do with this file what it does with every one that Runnel wrote. Gives -EBADMSG in
+ * place of -EPROTO, in reterr too.
  */
 int sqlite_judge(int r, struct error *reterr);
 

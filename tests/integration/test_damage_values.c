@@ -302,6 +302,32 @@ static void change_behind(struct round *round, sqlite3 *db)
     }
 }
 
+/* Something of the schema is gone, or is called otherwise. */
+static void change_schema(struct round *round, sqlite3 *db)
+{
+    size_t table = next(round, sizeof(tables) / sizeof(tables[0]));
+    const char *sql = NULL;
+
+    switch (next(round, 4)) {
+    case 0:
+        sql = plain_text("DROP TABLE %s", tables[table].name);
+        break;
+    case 1:
+        sql =
+            plain_text("DROP INDEX %s", indices[next(round, sizeof(indices) / sizeof(indices[0]))]);
+        break;
+    case 2:
+        sql = plain_text("ALTER TABLE %s RENAME COLUMN %s TO other", tables[table].name,
+                         tables[table].key);
+        break;
+    default:
+        sql = plain_text("PRAGMA user_version = %u", next(round, 4));
+        break;
+    }
+    add(round, "\n  %s", sql);
+    try(round, db, sql);
+}
+
 /* Without the constraints of its columns, which come back afterwards. */
 static void damage_database(struct round *round)
 {
@@ -347,6 +373,9 @@ static void damage_database(struct round *round)
             " held = (SELECT count(*) FROM tasks WHERE queue = number AND state = 7)");
     }
     try(round, db, "DELETE FROM sqlite_schema; INSERT INTO sqlite_schema SELECT * FROM temp.whole");
+    try(round, db, "PRAGMA writable_schema = RESET");
+    if (next(round, 16) == 0)
+        change_schema(round, db);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 

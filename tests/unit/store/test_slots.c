@@ -110,11 +110,15 @@ static void without_a_boot_id_the_time_of_the_boot_decides(void **state)
 {
     struct fixture *fixture = *state;
     size_t count = 0;
-    leave_one(fixture);
-    change_boot(fixture, "", 1000); // long ago
-    struct slots *slots = open_file(fixture, "0123456789abcdef");
-    assert_int_equal(slots_left(slots, &count)[0].pid, 0);
-    slots_close(slots);
+    // Long ago, and never.
+    static const int64_t times_s[] = {1000, INT64_MIN, INT64_MAX};
+    for (size_t i = 0; i < sizeof(times_s) / sizeof(times_s[0]); i++) {
+        leave_one(fixture);
+        change_boot(fixture, "", times_s[i]);
+        struct slots *slots = open_file(fixture, "0123456789abcdef");
+        assert_int_equal(slots_left(slots, &count)[0].pid, 0);
+        slots_close(slots);
+    }
 }
 
 static void a_damaged_file_is_made_anew(void **state)
