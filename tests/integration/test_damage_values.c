@@ -14,7 +14,7 @@
 
 #include "stores.h"
 
-enum { EXIT_DAMAGED = 65, TASKS = 40 };
+enum { EXIT_DAMAGED = 65, EXIT_SYSTEM = 71, TASKS = 40 };
 
 /* What happens in one round. */
 struct round {
@@ -113,6 +113,12 @@ static struct daemon *make_rich(void)
                   "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE");
     copy_file(daemon->store_path, beside(daemon->folder, "/rich.db"));
     copy_file(beside(daemon->store_path, "-running"), beside(daemon->folder, "/rich.running"));
+    struct run run =
+        run_program((const char *[]){daemon_program(), "-c", daemon->config_path, "--export",
+                                     beside(daemon->folder, "/rich.lines"), NULL},
+                    NULL, 20000);
+    if (run.status != 0)
+        fail_msg("%s", run.err);
     return daemon;
 }
 
@@ -540,6 +546,31 @@ static int care(struct round *round, const char *option, const char *argument)
     return run.status;
 }
 
+/* An import into what is left, once nothing is stored in it any more: it is refused, or makes a
+ * store in which nothing is wrong. */
+static void import_over_it(struct round *round)
+{
+    struct daemon *daemon = round->daemon;
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open_v2(daemon->store_path, &db, SQLITE_OPEN_READWRITE, NULL),
+                     SQLITE_OK);
+    try(round, db, "DELETE FROM keys");
+    try(round, db, "DELETE FROM tasks");
+    try(round, db,
+        "UPDATE meta SET value = 0 WHERE name = 'last_id' AND typeof(value) = 'integer'");
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    struct run run =
+        run_program((const char *[]){daemon_program(), "-c", daemon->config_path, "--import",
+                                     beside(daemon->folder, "/rich.lines"), NULL},
+                    NULL, 60000 * slow());
+    bool has_tasks = run.status == EXIT_SYSTEM && strstr(run.err, "has or had tasks") != NULL;
+    if (run.status != 0 && run.status != EXIT_DAMAGED && !has_tasks)
+        fail_round(round, "--import ended with %d: %s", run.status, run.err);
+    if (run.status == 0 && care(round, "--check-store", NULL) != 0)
+        fail_round(round, "what was imported has faults");
+}
+
 static bool play(struct round *round)
 {
     struct daemon *daemon = round->daemon;
@@ -562,6 +593,8 @@ static bool play(struct round *round)
     if (is_sound && care(round, "--check-store", NULL) != 0)
         fail_round(round, "the check found nothing, but does after the daemon");
     (void)care(round, "--compact", NULL);
+    if (next(round, 4) == 0)
+        import_over_it(round);
     return is_sound;
 }
 
