@@ -120,25 +120,11 @@ static const enum task_state count_states[TASK_STATE_COUNT] = {
     TASK_SUCCEEDED, TASK_FAILED, TASK_CANCELLED, TASK_HELD,
 };
 
-/* A number of the row. NULL: *ret_has is false, or, where it is needed, damage. */
-static int load_number(sqlite3_stmt *row, int column, int64_t least, int64_t most, bool *ret_has,
-                       int64_t *ret_number)
-{
-    int type = sqlite3_column_type(row, column);
-
-    *ret_number = sqlite3_column_int64(row, column);
-    if (ret_has != NULL)
-        *ret_has = type != SQLITE_NULL;
-    if (type == SQLITE_NULL)
-        return ret_has == NULL ? -EBADMSG : 0;
-    return type == SQLITE_INTEGER && *ret_number >= least && *ret_number <= most ? 0 : -EBADMSG;
-}
-
 static int load_counts(struct queues *queues, struct queue_row *row, sqlite3_stmt *statement)
 {
     for (unsigned i = 0; i < TASK_STATE_COUNT; i++) {
         int64_t count = 0;
-        if (load_number(statement, COLUMN_COUNTS + (int)i, 0, RECORD_ID_MAX, NULL, &count) < 0)
+        if (sqlite_number(statement, COLUMN_COUNTS + (int)i, 0, RECORD_ID_MAX, NULL, &count) < 0)
             return -EBADMSG;
         row->counts[count_states[i]] = (uint64_t)count;
         if (!task_state_is_final(count_states[i]))
@@ -174,15 +160,16 @@ static int load_settings(struct store_queue_settings *settings, sqlite3_stmt *st
 
     int r = load_rate(settings, statement);
     if (r == 0)
-        r = load_number(statement, COLUMN_WORKERS, 1, CONFIG_WORKERS_MAX, &settings->has_workers,
-                        &workers);
+        r = sqlite_number(statement, COLUMN_WORKERS, 1, CONFIG_WORKERS_MAX, &settings->has_workers,
+                          &workers);
     if (r == 0)
-        r = load_number(statement, COLUMN_BURST, 1, QUEUE_BURST_MAX, &settings->has_burst, &burst);
+        r = sqlite_number(statement, COLUMN_BURST, 1, QUEUE_BURST_MAX, &settings->has_burst,
+                          &burst);
     if (r == 0)
-        r = load_number(statement, COLUMN_PAUSED, 0, 1, NULL, &paused);
+        r = sqlite_number(statement, COLUMN_PAUSED, 0, 1, NULL, &paused);
     if (r == 0)
-        r = load_number(statement, COLUMN_PAUSED_UNTIL, RECORD_INSTANT_MS_MIN,
-                        RECORD_INSTANT_MS_MAX, NULL, &settings->paused_until_ms);
+        r = sqlite_number(statement, COLUMN_PAUSED_UNTIL, RECORD_INSTANT_MS_MIN,
+                          RECORD_INSTANT_MS_MAX, NULL, &settings->paused_until_ms);
     settings->workers = (unsigned)workers;
     settings->burst = (unsigned)burst;
     settings->paused = paused != 0;

@@ -21,7 +21,8 @@ enum {
     RECORD_LINKS_MAX = 100, // of a chain of follow-ups
 };
 
-/* What a number of a task may be. Nothing larger is ever written, so a row that has it is damaged. */
+/* What a number of a task may be. Nothing larger is ever written, so a row that has it is damaged.
+ */
 #define RECORD_ID_MAX ((INT64_C(1) << 53) - 1) // a number of JSON
 #define RECORD_COUNT_MAX INT64_C(1000000000)   // attempts, interruptions, workers
 #define RECORD_PRIORITY_MAX 100                // and its negative
@@ -100,7 +101,8 @@ void text_fini(struct text *text);
 /** Heap and struct together, for max_request_memory. */
 size_t record_bytes(const struct record *record);
 
-/** Whether it is a traceparent as struct record has it: 00-, then the ids and flags in lower case. */
+/** Whether it is a traceparent as struct record has it: 00-, then the ids and flags in lower case.
+ */
 bool record_trace_valid(const char *text, size_t length);
 
 /** A place in a queue's order: priority descending, then id ascending. */

@@ -75,25 +75,15 @@ static const struct {
     {ROW_LINKS, false, 0, RECORD_LINKS_MAX},
 };
 
-static int read_number(sqlite3_stmt *row, int column, bool is_needed, int64_t least, int64_t most,
-                       int64_t *ret_number)
-{
-    int type = sqlite3_column_type(row, column);
-
-    *ret_number = sqlite3_column_int64(row, column);
-    if (type == SQLITE_NULL)
-        return is_needed ? -EBADMSG : 0;
-    return type == SQLITE_INTEGER && *ret_number >= least && *ret_number <= most ? 0 : -EBADMSG;
-}
-
 static int read_numbers(sqlite3_stmt *row, struct record *record, unsigned *flags)
 {
     int64_t values[ROW_COLUMNS] = {0};
+    bool has = false;
     int r = 0;
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && r == 0; i++)
-        r = read_number(row, (int)numbers[i].column, numbers[i].is_needed, numbers[i].least,
-                        numbers[i].most, &values[numbers[i].column]);
+        r = sqlite_number(row, (int)numbers[i].column, numbers[i].least, numbers[i].most,
+                          numbers[i].is_needed ? NULL : &has, &values[numbers[i].column]);
     if (r < 0)
         return r;
     record->id = (uint64_t)values[ROW_ID];
@@ -265,13 +255,13 @@ static int read_key(sqlite3_stmt *row, struct store_key_state *state)
         return -EBADMSG;
     if (hash == NULL)
         return -ENOMEM;
-    int r = read_number(row, KEY_FIRST_ID, true, 0, RECORD_ID_MAX, &first);
+    int r = sqlite_number(row, KEY_FIRST_ID, 0, RECORD_ID_MAX, NULL, &first);
     if (r == 0)
-        r = read_number(row, KEY_LAST_ID, true, 0, RECORD_ID_MAX, &last);
+        r = sqlite_number(row, KEY_LAST_ID, 0, RECORD_ID_MAX, NULL, &last);
     if (r == 0)
-        r = read_number(row, KEY_COUNT, true, 0, RECORD_ID_MAX, &count);
+        r = sqlite_number(row, KEY_COUNT, 0, RECORD_ID_MAX, NULL, &count);
     if (r == 0)
-        r = read_number(row, KEY_CREATED_AT, true, 0, RECORD_CLOCK_MS_MAX, &state->created_at_ms);
+        r = sqlite_number(row, KEY_CREATED_AT, 0, RECORD_CLOCK_MS_MAX, NULL, &state->created_at_ms);
     if (r < 0)
         return r;
     state->is_stream = sqlite3_column_int(row, KEY_IS_STREAM) != 0;

@@ -259,6 +259,19 @@ int64_t sqlite_int(struct sqlite *sqlite, enum sqlite_statement which, int colum
     return sqlite3_column_int64(sqlite->prepared[which].statement, column);
 }
 
+int sqlite_number(sqlite3_stmt *row, int column, int64_t least, int64_t most, bool *ret_has,
+                  int64_t *ret_number)
+{
+    int type = sqlite3_column_type(row, column);
+
+    *ret_number = sqlite3_column_int64(row, column); // of NULL: 0
+    if (ret_has != NULL)
+        *ret_has = type != SQLITE_NULL;
+    if (type == SQLITE_NULL)
+        return ret_has == NULL ? -EBADMSG : 0;
+    return type == SQLITE_INTEGER && *ret_number >= least && *ret_number <= most ? 0 : -EBADMSG;
+}
+
 static int column_text(sqlite3_stmt *statement, int column, struct text *text)
 {
     if (sqlite3_column_type(statement, column) == SQLITE_NULL)

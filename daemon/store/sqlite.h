@@ -94,6 +94,10 @@ int sqlite_next(struct sqlite *sqlite, enum sqlite_statement which) RN_MUST_CHEC
 /** Before the last row. */
 void sqlite_reset(struct sqlite *sqlite, enum sqlite_statement which);
 int64_t sqlite_int(struct sqlite *sqlite, enum sqlite_statement which, int column);
+/** A number of the current row from least to most; NULL: *ret_has is false and the number 0.
+ * -EBADMSG: another number, no number, or NULL where ret_has is NULL. */
+int sqlite_number(sqlite3_stmt *row, int column, int64_t least, int64_t most, bool *ret_has,
+                  int64_t *ret_number) RN_MUST_CHECK;
 /** A copy of a column's text; NULL stays no value. -ENOMEM. */
 int sqlite_text(struct sqlite *sqlite, enum sqlite_statement which, int column, struct text *text)
     RN_MUST_CHECK;

