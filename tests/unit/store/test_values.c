@@ -103,55 +103,56 @@ static void make_one(struct fixture *fixture)
     close_store(fixture);
 }
 
+static const char *const values[] = {"priority = 101",
+                                     "priority = -2147483648",
+                                     "priority = 4294967296",
+                                     "run = -1",
+                                     "run = 'often'",
+                                     "attempt = 4294967297",
+                                     "attempt = -1",
+                                     "interruptions = 1.5",
+                                     "flags = 32",
+                                     "flags = x'01'",
+                                     "created_at = -1",
+                                     "created_at = 9223372036854775807",
+                                     "queued_at = -1",
+                                     "due_at = -9223372036854775807",
+                                     "expires_at = 9223372036854775807",
+                                     "started_at = 'now'",
+                                     "finished_at = 9223372036855",
+                                     "cancel_requested_at = -1",
+                                     "worker = 4294967296",
+                                     "kind = ''",
+                                     "kind = 'a\"b'",
+                                     "kind = x'6b'",
+                                     "kind = printf('%065d', 1)",
+                                     "timeout = 9223372036854775807",
+                                     "timeout = -1",
+                                     "max_attempts = -1",
+                                     "backoff_base = 9223372036854775807",
+                                     "backoff_max = -5",
+                                     "tags = 'x'",
+                                     "tags = '{}'",
+                                     "tags = x'5b5d'",
+                                     "args = x'31'",
+                                     "result = x'31'",
+                                     "error_code = printf('%032d', 1)",
+                                     "error_code = 'a' || char(0)",
+                                     "error_message = x'31'",
+                                     "exec = '[]'",
+                                     "history = '['",
+                                     "history = '{}'",
+                                     "traceparent = '00-'",
+                                     "traceparent = printf('00-%.52c', 'x')",
+                                     "parent = -1",
+                                     "links = 101",
+                                     "queue = 2",
+                                     "queue = 'a'",
+                                     "state = 8",
+                                     "state = 'queued'"};
+
 static void a_value_that_no_daemon_writes_ends_who_reads_it(void **state)
 {
-    static const char *const changes[] = {"priority = 101",
-                                          "priority = -2147483648",
-                                          "priority = 4294967296",
-                                          "run = -1",
-                                          "run = 'often'",
-                                          "attempt = 4294967297",
-                                          "attempt = -1",
-                                          "interruptions = 1.5",
-                                          "flags = 32",
-                                          "flags = x'01'",
-                                          "created_at = -1",
-                                          "created_at = 9223372036854775807",
-                                          "queued_at = -1",
-                                          "due_at = -9223372036854775807",
-                                          "expires_at = 9223372036854775807",
-                                          "started_at = 'now'",
-                                          "finished_at = 9223372036855",
-                                          "cancel_requested_at = -1",
-                                          "worker = 4294967296",
-                                          "kind = ''",
-                                          "kind = 'a\"b'",
-                                          "kind = x'6b'",
-                                          "kind = printf('%065d', 1)",
-                                          "timeout = 9223372036854775807",
-                                          "timeout = -1",
-                                          "max_attempts = -1",
-                                          "backoff_base = 9223372036854775807",
-                                          "backoff_max = -5",
-                                          "tags = 'x'",
-                                          "tags = '{}'",
-                                          "tags = x'5b5d'",
-                                          "args = x'31'",
-                                          "result = x'31'",
-                                          "error_code = printf('%032d', 1)",
-                                          "error_code = 'a' || char(0)",
-                                          "error_message = x'31'",
-                                          "exec = '[]'",
-                                          "history = '['",
-                                          "history = '{}'",
-                                          "traceparent = '00-'",
-                                          "traceparent = printf('00-%.52c', 'x')",
-                                          "parent = -1",
-                                          "links = 101",
-                                          "queue = 2",
-                                          "queue = 'a'",
-                                          "state = 8",
-                                          "state = 'queued'"};
     static step_fn *const steps[] = {read_it, list_it, cancel_it};
     struct fixture *fixture = *state;
 
@@ -159,21 +160,21 @@ static void a_value_that_no_daemon_writes_ends_who_reads_it(void **state)
     assert_int_equal(end_of(fixture, read_it), 0);
     assert_int_equal(end_of(fixture, list_it), 0);
     change_file(fixture, "CREATE TABLE kept AS SELECT * FROM tasks");
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         struct store_check_result result;
         struct error error = {0};
         char sql[256];
         (void)snprintf(sql, sizeof(sql),
                        "DELETE FROM tasks; INSERT INTO tasks SELECT * FROM kept;"
                        "UPDATE tasks SET %s",
-                       changes[i]);
+                       values[i]);
         change_file(fixture, sql);
         int end = end_of(fixture, steps[i % 3]);
         if (end != EXIT_DAMAGED)
-            fail_msg("%s: %d", changes[i], end);
+            fail_msg("%s: %d", values[i], end);
         assert_int_equal(store_check(fixture->path, note, NULL, &result, &error), 0);
         if (result.faults == 0)
-            fail_msg("%s: the check finds nothing", changes[i]);
+            fail_msg("%s: the check finds nothing", values[i]);
     }
 }
 
