@@ -264,11 +264,12 @@ int sqlite_number(sqlite3_stmt *row, int column, int64_t least, int64_t most, bo
 {
     int type = sqlite3_column_type(row, column);
 
-    *ret_number = sqlite3_column_int64(row, column); // of NULL: 0
+    *ret_number = 0;
     if (ret_has != NULL)
         *ret_has = type != SQLITE_NULL;
     if (type == SQLITE_NULL)
         return ret_has == NULL ? -EBADMSG : 0;
+    *ret_number = sqlite3_column_int64(row, column);
     return type == SQLITE_INTEGER && *ret_number >= least && *ret_number <= most ? 0 : -EBADMSG;
 }
 
