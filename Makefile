@@ -507,6 +507,5 @@ uninstall: ## what install and install-lib put there, but neither configuration,
 clean: ## removes all that was built, and the store and log of make run
 	rm -rf '$(BUILD)'
 
--include $(patsubst %.o,%.d,$(lib_objects) $(main_object) $(foreach layer,$(layers),$(objects_$(layer))) $(examples:%=%.o) \
-    $(unit_tests:%=%.o) $(unit_support) $(foreach layer,lib $(layers),$(helpers_$(layer))) $(integration_tests:%=%.o) \
-    $(crash_tests:%=%.o) $(crash_support) $(integration_support) $(host_objects) $(BUILD)/tests/openapi/test_seen.o $(integration_tools:%=%.o) $(test_daemon_objects) $(bench_lib_objects) $(example_programs:%=%.o))
+# Of every object that was built; those of other BUILDs lie deeper, and are read by their own make.
+-include $(shell find $(wildcard $(addprefix $(BUILD)/,daemon lib tests host examples)) /dev/null -name '*.d')
