@@ -342,7 +342,7 @@ check-system: all ## the installed service under a systemd of its own, as root: 
 	@tests/system/boot.sh -- /opt/source/tests/system/check.sh '$(TESTS)' $(MAKEOVERRIDES)
 
 valgrind: $(call chosen,$(unit_tests) $(example_tests)) ## the unit tests and the examples under valgrind
-	@TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600 $(run_tests) $(call chosen,$(unit_tests) $(example_tests))
+	@export TEST_WRAPPER='$(valgrind)' RUNNEL_VALGRIND=1 TEST_TIMEOUT=600; $(run_tests) $(call chosen,$(unit_tests) $(example_tests))
 
 # What the library's unit tests reach of it. An assertion that holds has a branch that nothing takes.
 gcovr = gcovr --root . --filter lib/src/ --exclude-unreachable-branches \
