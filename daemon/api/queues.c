@@ -11,7 +11,7 @@
 #include "api/request.h"
 #include "config/units.h"
 
-enum { AGES_AT_ONCE = 64, BURST_MAX = 1000000 };
+enum { AGES_AT_ONCE = 64 };
 
 /* What is read of queues for an answer: the request's work. */
 struct view {
@@ -351,7 +351,7 @@ void call_queue_change(struct request *request)
         change.rate_do =
             take_rate(rate, &faults, change.rate, sizeof(change.rate)) ? ENGINE_SET : ENGINE_RESET;
     if (burst != NULL)
-        change.burst_do = take_number(burst, "/burst", BURST_MAX, &faults, &change.burst)
+        change.burst_do = take_number(burst, "/burst", CONFIG_BURST_MAX, &faults, &change.burst)
                               ? ENGINE_SET
                               : ENGINE_RESET;
     members_unknown(body, "", names, &faults);

@@ -139,6 +139,8 @@ static int act_on_matching(const struct cli *cli, const struct action *action, b
         code = cli_refusal(&reply, "");
     else
         code = print_counts(cli, action, is_dry_run, &reply);
+    if (code == 0 && member_number(reply.json, "matched") == 0)
+        queues_hint(cli);
     http_reply_fini(&reply);
     return code;
 }

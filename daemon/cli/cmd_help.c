@@ -92,9 +92,17 @@ void commands_print_help(const struct cli *cli, FILE *out)
 
 void command_print_help(const struct cli *cli, const struct command *command)
 {
-    printf("runnel %s: %s\n\nusage: runnel %s %s%s[OPTION]...\n", command->name,
-           command->summary == NULL ? "for the shells' completions" : command->summary,
-           command->name, command->words, command->words[0] == '\0' ? "" : " ");
+    enum { USAGE_BYTES = 160, INDENT = 7 };
+    char usage[USAGE_BYTES];
+    size_t length = strlen("runnel ") + strlen(command->name);
+
+    printf("runnel %s:", command->name);
+    put_wrapped(stdout, command->summary == NULL ? "for the shells' completions" : command->summary,
+                length + 1, INDENT, width_of(cli));
+    (void)snprintf(usage, sizeof(usage), "%s%s[OPTION]...", command->words,
+                   command->words[0] == '\0' ? "" : " ");
+    printf("\nusage: runnel %s", command->name);
+    put_wrapped(stdout, usage, INDENT + length, INDENT, width_of(cli));
     if (command->options != NULL) {
         fputs("\noptions:\n", stdout);
         print_options(stdout, command->options, width_of(cli));

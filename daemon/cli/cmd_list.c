@@ -83,6 +83,8 @@ int cmd_ls(struct cli *cli)
     table_free(listing.table);
     if (code == 0 && cli->is_terminal && !cli->is_json && listing.count == 0)
         puts("no tasks");
+    if (code == 0 && listing.count == 0)
+        queues_hint(cli);
     if (code == 0 && cli->is_terminal && !cli->is_json && has_more && listing.count > 0)
         puts("… and more: --limit N or --all");
     return code;

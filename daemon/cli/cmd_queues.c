@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/table.h"
-#include "cli/values.h"
 #include "config/config.h"
 #include "config/units.h"
 
@@ -223,7 +222,58 @@ int cmd_resume(struct cli *cli)
     return each_queue(cli, "/resume", "{}");
 }
 
+/* Whether there is such a queue at all; silent where that can't be found out. */
+static void hint_at(const struct cli *cli, const char *name)
+{
+    char path[PATH_BYTES];
+    const struct http_request request = {.method = "GET", .path = path};
+    struct http_reply reply;
+
+    if (queue_path(cli, name, "", path) != 0)
+        return;
+    int r = http_call(cli->http, &request, &reply, NULL);
+    if (r == 0 && reply.status == 404)
+        (void)no_queue(cli, name);
+    http_reply_fini(&reply);
+}
+
+void queues_hint(const struct cli *cli)
+{
+    const char *names = NULL;
+
+    for (size_t i = 0; (names = arguments_value_at(cli->arguments, "queue", i)) != NULL; i++) {
+        while (names != NULL) {
+            char name[PATH_BYTES / 2];
+            size_t length = strcspn(names, ",");
+            (void)snprintf(name, sizeof(name), "%.*s", (int)length, names);
+            hint_at(cli, name);
+            names = names[length] == ',' ? names + length + 1 : NULL;
+        }
+    }
+}
+
 /* ---- set ---- */
+
+/* The daemon would refuse it too, but it speaks of null, which is not what one writes here. */
+static int bad_change(const struct cli *cli, const char *name, const char *value, const char *what)
+{
+    return cli_usage(cli, "%s: '%s' is no %s; %s= gives the configuration's back", name, value,
+                     what, name);
+}
+
+static int put_number(const struct cli *cli, FILE *out, const char *name, const char *value)
+{
+    unsigned most = strcmp(name, "workers") == 0 ? CONFIG_WORKERS_MAX : CONFIG_BURST_MAX;
+    char what[64];
+    uint64_t number = 0;
+
+    if (units_unsigned(value, most, &number) < 0 || number == 0) {
+        (void)snprintf(what, sizeof(what), "number from 1 to %u", most);
+        return bad_change(cli, name, value, what);
+    }
+    fprintf(out, "%" PRIu64, number);
+    return 0;
+}
 
 static int put_change(const struct cli *cli, FILE *out, const char *word)
 {
@@ -231,8 +281,7 @@ static int put_change(const struct cli *cli, FILE *out, const char *word)
     char name[CONFIG_NAME_MAX + 1] = "";
     size_t length = strcspn(word, "=");
     const char *value = word[length] == '\0' ? NULL : word + length + 1;
-    char *json = NULL;
-    uint64_t number = 0;
+    double per_s = 0;
     size_t index = 0;
 
     if (length <= CONFIG_NAME_MAX)
@@ -248,18 +297,14 @@ static int put_change(const struct cli *cli, FILE *out, const char *word)
                          near == NULL ? "" : near, near == NULL ? "" : "?");
     }
     fprintf(out, "\"%s\":", name);
-    if (value[0] == '\0' || strcmp(value, "default") == 0) {
+    if (value[0] == '\0' || strcmp(value, "default") == 0)
         fputs("null", out);
-    } else if (index == 0) {
-        if (values_text(value, &json) < 0)
-            return cli_usage(cli, "'%s' is no rate, such as 10/s", value);
-        fputs(json, out);
-        free(json);
-    } else if (units_unsigned(value, UINT32_MAX, &number) < 0) {
-        return cli_usage(cli, "%s: '%s' is no number", name, value);
-    } else {
-        fprintf(out, "%" PRIu64, number);
-    }
+    else if (index > 0)
+        return put_number(cli, out, name, value);
+    else if (units_rate(value, &per_s) < 0)
+        return bad_change(cli, name, value, "rate such as 10/s, 90/m or 2.5/h");
+    else
+        fprintf(out, "\"%s\"", value); // nothing in a rate needs an escape
     return 0;
 }
 

@@ -28,6 +28,9 @@ int command_unknown(const char *name);
 void commands_print_help(const struct cli *cli, FILE *out);
 void command_print_help(const struct cli *cli, const struct command *command);
 
+/** Nothing has matched: tells which queues of the filter are none of the daemon's. */
+void queues_hint(const struct cli *cli);
+
 /* cmd_submit.c */
 int cmd_submit(struct cli *cli);
 int cmd_run(struct cli *cli);

@@ -269,7 +269,8 @@ static int told_unreachable(struct http *http, CURLcode code, struct error *rete
                        system_error > 0 ? strerror((int)system_error) : "no connection in time");
     if (why[0] >= 'A' && why[0] <= 'Z')
         why[0] = (char)(why[0] - 'A' + 'a');
-    if (system_error == EACCES) // a socket in the file system
+    // A socket in the file system; a firewall may say the same of an address.
+    if (system_error == EACCES && strncmp(http_url(http), "unix:", 5) == 0)
         return error_set(reterr, -ENOTCONN, "%s can't be used (%s): the daemon's socket_group may",
                          http_url(http), why);
     return error_set(reterr, -ENOTCONN, "no daemon answers at %s (%s); is runneld running?",

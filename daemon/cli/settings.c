@@ -177,7 +177,8 @@ static void guess_url(const char *url, char *text, size_t size)
 {
     bool is_path = url[0] == '/';
     bool has_port = strchr(url, ':') != NULL && strstr(url, "://") == NULL &&
-                    strncmp(url, "unix:", 5) != 0 && strpbrk(url, " /@") == NULL;
+                    strncasecmp(url, "http:", 5) != 0 && strncmp(url, "unix:", 5) != 0 &&
+                    url[0] != ':' && strpbrk(url, " /") == NULL;
 
     text[0] = '\0';
     if (is_path || has_port)
@@ -201,21 +202,22 @@ static int check_url(struct settings *settings, struct error *reterr)
     size_t length = strlen(url);
     char guess[256];
 
-    if (strncmp(url, "unix:/", 6) == 0 && length - 5 < sizeof(((struct sockaddr_un *)0)->sun_path))
-        return 0;
-    if (strncmp(url, "unix:/", 6) == 0)
+    if (has_scheme(url, "unix:/")) {
+        if (length - 5 < sizeof(((struct sockaddr_un *)0)->sun_path))
+            return 0;
         return error_set(reterr, -EINVAL, "the url %s is too long for a socket: at most %zu bytes",
                          url, sizeof(((struct sockaddr_un *)0)->sun_path) + 4);
+    }
+    // A password is not shown, whatever else is wrong.
+    const char *host = strstr(url, "://") == NULL ? url : strstr(url, "://") + 3;
+    if (memchr(host, '@', strcspn(host, "/?#")) != NULL)
+        return error_set(reterr, -EINVAL,
+                         "the url names a user, which the daemon has none of; see --token-file");
     if (!has_scheme(url, "http://") && !has_scheme(url, "https://")) {
         guess_url(url, guess, sizeof(guess));
         return error_set(reterr, -EINVAL,
                          "the url %s must begin with http://, https:// or unix:/%s", url, guess);
     }
-    // A password is not shown.
-    const char *host = strstr(url, "://") + 3;
-    if (memchr(host, '@', strcspn(host, "/?#")) != NULL)
-        return error_set(reterr, -EINVAL,
-                         "the url names a user, which the daemon has none of; see --token-file");
     if (strpbrk(url, "?# ") != NULL)
         return error_set(reterr, -EINVAL, "the url %s must have no '?', '#' or space", url);
     if (url[length - 1] == '/')

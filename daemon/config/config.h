@@ -20,7 +20,12 @@
 #include "observe/error.h"
 #include "observe/log.h"
 
-enum { CONFIG_NAME_MAX = 64, CONFIG_WORKERS_MAX = 1024, CONFIG_LISTENERS_MAX = 16 };
+enum {
+    CONFIG_NAME_MAX = 64,
+    CONFIG_WORKERS_MAX = 1024,
+    CONFIG_BURST_MAX = 1000000, // of a queue, and of a token's requests
+    CONFIG_LISTENERS_MAX = 16
+};
 
 enum config_listener_sort { CONFIG_LISTEN_TCP, CONFIG_LISTEN_UNIX };
 

@@ -23,7 +23,6 @@
 enum {
     TOKEN_FILE_BYTES_MAX = 1 << 20,
     HASH_DIGITS = 2 * CONFIG_TOKEN_HASH_BYTES,
-    BURST_MAX = 1000000
 };
 static const char hash_prefix[] = "sha256:";
 static const char blanks[] = " \t\r";
@@ -143,8 +142,9 @@ static int take_burst(struct config_token *token, const char *text, struct error
 {
     uint64_t burst = 0;
 
-    if (units_unsigned(text, BURST_MAX, &burst) < 0 || burst == 0)
-        return error_set(reterr, -EINVAL, "burst must be a whole number from 1 to %d", BURST_MAX);
+    if (units_unsigned(text, CONFIG_BURST_MAX, &burst) < 0 || burst == 0)
+        return error_set(reterr, -EINVAL, "burst must be a whole number from 1 to %d",
+                         CONFIG_BURST_MAX);
     token->burst = (unsigned)burst;
     return 0;
 }

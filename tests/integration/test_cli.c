@@ -390,7 +390,17 @@ static void queues_are_changed_while_they_run(void)
     expect_run(runnel(daemon, "set", "slow", "workers=many"), 2, "", NULL);
     expect_run(runnel(daemon, "set", "slow", "workers=2", "workers=3"), 2, "",
                "runnel: workers is there twice; see runnel set --help\n");
-    expect_run(runnel(daemon, "set", "slow", "rate=fast"), 6, "", NULL);
+    expect_run(runnel(daemon, "set", "slow", "rate=fast"), 2, "",
+               "runnel: rate: 'fast' is no rate such as 10/s, 90/m or 2.5/h; rate= gives the "
+               "configuration's back; see runnel set --help\n");
+    expect_run(runnel(daemon, "set", "slow", "workers=0"), 2, "",
+               "runnel: workers: '0' is no number from 1 to 1024; workers= gives the "
+               "configuration's back; see runnel set --help\n");
+    expect_run(runnel(daemon, "set", "slow", "burst=1000001"), 2, "",
+               "runnel: burst: '1000001' is no number from 1 to 1000000; burst= gives the "
+               "configuration's back; see runnel set --help\n");
+    expect_run(runnel(daemon, "set", "default", "rate=90/m", "burst=1000000"), 0,
+               "default: 4 workers, 90/m, burst 1000000, paused\n", "");
     daemon_stop(daemon);
 }
 

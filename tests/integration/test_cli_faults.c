@@ -221,6 +221,26 @@ static void a_filter_that_cannot_be_is_told_with_its_option(void)
                "runnel: --limit: '0' is no number from 1 on; see runnel ls --help\n");
 }
 
+/* Only where nothing has matched: tasks may be left of a queue that the configuration had. */
+static void a_queue_that_is_none_is_told_where_nothing_matches(void)
+{
+    struct daemon *daemon = daemon_started(config);
+    (void)submit(daemon, "{'kind':'echo'}");
+    (void)await_end(daemon, 1);
+    const char *near = "runnel: there is no queue 'defualt': did you mean 'default'?\n";
+
+    expect_run(runnel(daemon, "ls", "--queue", "defualt"), 0, "", near);
+    expect_run(runnel(daemon, "ls", "--json", "-q", "slow,defualt"), 0, "", near);
+    expect_run(runnel(daemon, "ls", "-q", "slow"), 0, "", "");
+    expect_run(runnel(daemon, "ls", "-q", "default", "-q", "defualt"), 0, NULL, "");
+    expect_run(runnel(daemon, "rm", "-n", "-q", "defualt"), 0, "would remove 0 tasks\n", near);
+    expect_run(runnel(daemon, "cancel", "-q", "slow", "-q", "defualt"), 0,
+               "0 matched, 0 cancelled, 0 skipped\n", near);
+    expect_run(runnel(daemon, "rm", "-n", "-q", "default", "-q", "defualt"), 0,
+               "would remove 1 task\n", "");
+    daemon_stop(daemon);
+}
+
 static void a_url_that_cannot_be_is_told_with_one_that_can(void)
 {
     static const struct {
@@ -235,6 +255,11 @@ static void a_url_that_cannot_be_is_told_with_one_that_can(void)
         {"http://", "the url http:// must begin with http://, https:// or unix:/"},
         {"http://me:secret@x", "the url names a user, which the daemon has none of; see "
                                "--token-file"},
+        {"me:secret@x", "the url names a user, which the daemon has none of; see --token-file"},
+        {"ftp://secret@x", "the url names a user, which the daemon has none of; see --token-file"},
+        {"http:x:1", "the url http:x:1 must begin with http://, https:// or unix:/"},
+        {"::1", "the url ::1 must begin with http://, https:// or unix:/"},
+        {"unix:/", "the url unix:/ must begin with http://, https:// or unix:/"},
         {"http://x/#y", "the url http://x/#y must have no '?', '#' or space"},
         {"http://x?y=@", "the url http://x?y=@ must have no '?', '#' or space"},
     };
@@ -242,6 +267,7 @@ static void a_url_that_cannot_be_is_told_with_one_that_can(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect_run(runnel_at(rows[i].url, (const char *const[]){"ping", NULL}), 2, "",
                    plain_text("runnel: %s\n", rows[i].err));
+    expect_run(runnel_at("UNIX:/nonexistent/s", (const char *const[]){"ping", NULL}), 5, "", NULL);
     // The longest that a socket can have, and one more: of libcurl it is a host that is not there.
     const char *longest = plain_text("unix:/%0106d", 0);
     expect_run(runnel_at(longest, (const char *const[]){"ping", NULL}), 5, "", NULL);
@@ -321,6 +347,7 @@ HARNESS_MAIN(SCENARIO(a_suggestion_is_near_or_not_made),
              SCENARIO(what_it_is_called_elsewhere_is_known),
              SCENARIO(the_version_is_told_beside_a_command_too),
              SCENARIO(a_filter_that_cannot_be_is_told_with_its_option),
+             SCENARIO(a_queue_that_is_none_is_told_where_nothing_matches),
              SCENARIO(a_url_that_cannot_be_is_told_with_one_that_can),
              SCENARIO(a_ping_finds_out_who_answers),
              SCENARIO(what_is_wrong_with_all_of_a_line_has_no_name),

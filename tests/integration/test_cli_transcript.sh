@@ -210,7 +210,7 @@ watch() {
 echo 'queue: { }; kind: { };' >"$folder/runneld.conf"
 start_daemon none || exit 1
 for size in 80x24 40x12; do
-    for command in queues ls kinds 'submit echo' 'pause nothing' 'help ls' 'list'; do
+    for command in queues ls kinds 'submit echo' 'pause nothing' 'help ls' 'help run' 'list'; do
         screen "$size" "$client $command"
     done | compare "none-$size.txt"
     watch "$size" '^FAILED' | compare "none-top-$size.txt"
