@@ -157,7 +157,8 @@ static int put_attempts(const struct cli *cli, const json_t *task)
 static int put_family(const struct cli *cli, const json_t *task)
 {
     const json_t *children = json_object_get(task, "children");
-    char text[2048] = "";
+    enum { CHILDREN_MAX = 100 }; // the daemon tells no more
+    char text[CHILDREN_MAX * ID_BYTES] = "";
     size_t used = 0;
     size_t index;
     json_t *child;

@@ -61,6 +61,8 @@ static int join_values(const struct cli *cli, const char *option, char *text)
     for (size_t i = 0; (value = arguments_value_at(cli->arguments, option, i)) != NULL; i++) {
         if (value[0] == '\0')
             return cli_usage(cli, "the option --%s needs a value", option);
+        if (value[0] == ',' || value[strlen(value) - 1] == ',' || strstr(value, ",,") != NULL)
+            return cli_usage(cli, "--%s: a value is missing in '%s'", option, value);
         int length = snprintf(text + used, VALUE_BYTES - used, "%s%s", i == 0 ? "" : ",", value);
         if (length < 0 || (size_t)length >= VALUE_BYTES - used)
             return cli_usage(cli, "the filter is too long");
