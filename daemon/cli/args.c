@@ -30,6 +30,21 @@ static const struct option_row *row_of(const struct arguments *arguments, const 
     return row != NULL ? row : row_in(arguments->common, name, length, letter);
 }
 
+/* What other tools call an option that the command has: no letters are near, but the meaning is. */
+static const char *known_elsewhere(const struct arguments *arguments, const char *name)
+{
+    static const char *const others[][2] = {
+        {"timeout", "wait"}, {"status", "state"}, {"since", "after"},     {"until", "before"},
+        {"count", "limit"},  {"number", "limit"}, {"token", "token-file"}};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        const char *own = others[i][1];
+        if (strcmp(others[i][0], name) == 0 && row_of(arguments, own, strlen(own), '\0') != NULL)
+            return own;
+    }
+    return NULL;
+}
+
 static int unknown(const struct arguments *arguments, const char *name, size_t length,
                    struct error *reterr)
 {
@@ -45,7 +60,9 @@ static int unknown(const struct arguments *arguments, const char *name, size_t l
         names[count++] = row->name;
     if (length < sizeof(word))
         memcpy(word, name, length);
-    const char *near = word[0] == '\0' ? NULL : nearest_name(word, names);
+    const char *near = known_elsewhere(arguments, word);
+    if (near == NULL && word[0] != '\0')
+        near = nearest_name(word, names);
     return error_set(reterr, -EINVAL, "there is no option --%.*s%s%s%s", (int)length, name,
                      near == NULL ? "" : ": did you mean --", near == NULL ? "" : near,
                      near == NULL ? "" : "?");

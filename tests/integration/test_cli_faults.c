@@ -182,6 +182,16 @@ static void what_it_is_called_elsewhere_is_known(void)
                "runnel: there is no command 'kill': did you mean 'cancel'?; see runnel --help\n");
     expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"help", "list", NULL}), 2, "",
                "runnel: there is no command 'list': did you mean 'ls'?; see runnel --help\n");
+    expect_run(
+        runnel_at("http://127.0.0.1:1", (const char *const[]){"wait", "3", "--timeout", "5", NULL}),
+        2, "",
+        "runnel: there is no option --timeout: did you mean --wait?; see runnel wait --help\n");
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"ls", "--since=1h", NULL}), 2,
+               "",
+               "runnel: there is no option --since: did you mean --after?; see runnel ls --help\n");
+    // Only what this command has.
+    expect_run(runnel_at("http://127.0.0.1:1", (const char *const[]){"queues", "--since", NULL}), 2,
+               "", "runnel: there is no option --since; see runnel queues --help\n");
     (void)daemon;
 }
 
