@@ -360,10 +360,9 @@ static void a_cancel_ends_the_whole_group(void)
                 {"polite", "1h", "start", 0}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct daemon *daemon =
-            daemon_with(plain_text("'%s', '%s', 'k', '60000', '%s'", ledger_program(), ledger,
-                                   rows[i].mode),
-                        plain_text("kill_grace = '%s'", rows[i].grace));
+        struct daemon *daemon = daemon_with(
+            plain_text("'%s', '%s', 'k', '60000', '%s'", ledger_program(), ledger, rows[i].mode),
+            plain_text("kill_grace = '%s'", rows[i].grace));
         struct ledger_line *lines = NULL;
         file_write(ledger, "");
         uint64_t id = submit(daemon, "{'kind':'run'}");
