@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rich.h"
 #include "stores.h"
 
 enum { EXIT_DAMAGED = 65, EXIT_SYSTEM = 71, TASKS = 40 };
@@ -44,89 +45,6 @@ static uint32_t next(struct round *round, uint32_t below)
     round->random ^= round->random >> 17;
     round->random ^= round->random << 5;
     return (round->random >> 3) % below;
-}
-
-/* ---- the store that is damaged ---- */
-
-static const char more_config[] =
-    "drain_timeout = '0s';\n"
-    "queue: { default: { workers = 2; on_failure = 'echo' }; parked: { workers = 1 };"
-    " side: { workers = 1; rate = '1000/s' }; other: { workers = 1 }; };\n"
-    "kind: {\n"
-    "  echo: { builtin = 'echo' };\n"
-    "  first: { builtin = 'echo'; on_success = 'echo' };\n"
-    "  wait: { builtin = 'sleep'; if_interrupted = 'fail'; max_attempts = 2 };\n"
-    "  nap: { builtin = 'sleep' };\n"
-    "  hello: { command = ['/bin/echo', '--', '{name}'] };\n"
-    "  fails: { command = ['/bin/false']; max_attempts = 3; backoff = { base = '1ms'; max = '1ms' "
-    "} };\n"
-    "  later: { command = ['/bin/false']; max_attempts = 5; backoff = { base = '1h'; max = '1h' } "
-    "};\n"
-    "};\n";
-
-static const char *beside(const char *path, const char *suffix)
-{
-    return plain_text("%s%s", path, suffix);
-}
-
-static void copy_file(const char *from, const char *to)
-{
-    struct run run = run_program((const char *[]){"cp", "--", from, to, NULL}, NULL, 20000);
-
-    if (run.status != 0)
-        fail_msg("%s", run.err);
-}
-
-/* A store with something of everything, as a daemon left it that was killed. */
-static struct daemon *make_rich(void)
-{
-    struct daemon *daemon = daemon_new(more_config);
-    const char *large = repeated('x', 3000);
-
-    stores_unpack(daemon, "v1");
-    daemon_start(daemon);
-    (void)expect_end(daemon, submit(daemon, "{'kind':'first','args':{'a':1},'tags':['x','y']}"),
-                     "succeeded", NULL);
-    (void)expect_end(daemon, submit(daemon, "{'kind':'fails','tags':['x']}"), "failed", "exit");
-    (void)submit(daemon,
-                 "{'kind':'echo','queue':'parked','args':'%s','expires_at':"
-                 "'2200-01-01T00:00:00Z','priority':-100}",
-                 large);
-    (void)expect_status(
-        call_request(daemon,
-                     &(struct request){
-                         .method = "POST",
-                         .path = "/v1/tasks",
-                         .body = "{\"kind\":\"echo\",\"queue\":\"parked\",\"priority\":100}",
-                         .headers = (const char *[]){"traceparent: 00-0123456789abcdef0123456789"
-                                                     "abcdef-0123456789abcdef-01",
-                                                     "Idempotency-Key: four", NULL}}),
-        201);
-    (void)await_state(daemon, submit(daemon, "{'kind':'later','queue':'other'}"), "retrying");
-    uint64_t wait =
-        submit(daemon, "{'kind':'wait','queue':'side','args':{'duration':'1h'},'tags':['z']}");
-    uint64_t nap = submit(daemon, "{'kind':'nap','queue':'other','args':{'duration':'1h'}}");
-    (void)await_state(daemon, wait, "running");
-    (void)await_state(daemon, nap, "running");
-    daemon_kill(daemon);
-    stores_change(daemon->store_path,
-                  "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE");
-    copy_file(daemon->store_path, beside(daemon->folder, "/rich.db"));
-    copy_file(beside(daemon->store_path, "-running"), beside(daemon->folder, "/rich.running"));
-    struct run run =
-        run_program((const char *[]){daemon_program(), "-c", daemon->config_path, "--export",
-                                     beside(daemon->folder, "/rich.lines"), NULL},
-                    NULL, 20000);
-    if (run.status != 0)
-        fail_msg("%s", run.err);
-    return daemon;
-}
-
-static void unpack(struct daemon *daemon)
-{
-    daemon_forget(daemon);
-    copy_file(beside(daemon->folder, "/rich.db"), daemon->store_path);
-    copy_file(beside(daemon->folder, "/rich.running"), beside(daemon->store_path, "-running"));
 }
 
 /* ---- damage ---- */
@@ -379,7 +297,7 @@ static void damage_slots(struct round *round)
         bytes[0] = (unsigned char)next(round, TASKS);
         bytes[ID] = (unsigned char)next(round, 4);
     }
-    int fd = open(beside(round->daemon->store_path, "-running"), O_RDWR | O_CLOEXEC);
+    int fd = open(rich_beside(round->daemon->store_path, "-running"), O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, bytes, count, at), (ssize_t)count);
     assert_int_equal(close(fd), 0);
@@ -538,7 +456,7 @@ static void import_over_it(struct round *round)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     struct run run =
         run_program((const char *[]){daemon_program(), "-c", daemon->config_path, "--import",
-                                     beside(daemon->folder, "/rich.lines"), NULL},
+                                     rich_beside(daemon->folder, "/rich.lines"), NULL},
                     NULL, 60000 * slow());
     bool has_tasks = run.status == EXIT_SYSTEM && strstr(run.err, "has or had tasks") != NULL;
     if (run.status != 0 && run.status != EXIT_DAMAGED && !has_tasks)
@@ -550,9 +468,9 @@ static void import_over_it(struct round *round)
 static bool play(struct round *round)
 {
     struct daemon *daemon = round->daemon;
-    const char *lines = beside(daemon->folder, "/lines");
+    const char *lines = rich_beside(daemon->folder, "/lines");
 
-    unpack(daemon);
+    rich_unpack(daemon);
     if (next(round, 5) == 0)
         damage_slots(round);
     else
@@ -584,7 +502,7 @@ static void a_store_of_other_values_is_refused_or_served_and_nothing_crashes(voi
                       : is_sanitized()    ? 25
                                           : 80;
     unsigned sound = 0;
-    struct daemon *daemon = make_rich();
+    struct daemon *daemon = rich_new();
 
     print_message("seeds from %u on (RUNNEL_SEED)\n", first);
     for (unsigned i = 0; i < rounds; i++) {
@@ -599,9 +517,9 @@ static void a_store_of_other_values_is_refused_or_served_and_nothing_crashes(voi
 
 static void tags_of_another_sort_are_no_tags_of_what_runs(void)
 {
-    struct daemon *daemon = make_rich();
+    struct daemon *daemon = rich_new();
 
-    unpack(daemon);
+    rich_unpack(daemon);
     stores_change(daemon->store_path,
                   "UPDATE tasks SET tags = '[1, null, \"z\"]' WHERE kind = 'nap'");
     daemon_start(daemon);
