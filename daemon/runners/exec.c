@@ -34,6 +34,7 @@ enum {
     EXIT_RETRY = 75,        // EX_TEMPFAIL
     EXIT_NOT_ALLOWED = 126, // shells: found, but can't be executed
     EXIT_NOT_FOUND = 127,
+    RESULT_DEPTH_MAX = 512, // as max_json_depth may be: what the store's check and an import read
 };
 
 static const rn_duration remove_limit = 5 * RN_SECOND;
@@ -300,6 +301,12 @@ static void take_json(struct process_end *end, bool retryable, struct outcome *o
     if (json == NULL) {
         outcome_fail(outcome, "bad-output", retryable, "stdout is not JSON: line %d, column %d: %s",
                      error.line, error.column, error.text);
+        return;
+    }
+    if (output_json_depth(out->bytes, out->length) > RESULT_DEPTH_MAX) {
+        json_decref(json);
+        outcome_fail(outcome, "bad-output", retryable,
+                     "stdout is JSON with more than %d levels of brackets", RESULT_DEPTH_MAX);
         return;
     }
     outcome->succeeded = true;

@@ -161,6 +161,25 @@ int output_utf8(const char *bytes, size_t length, char **ret_text, size_t *ret_l
     return 0;
 }
 
+size_t output_json_depth(const char *json, size_t length)
+{
+    size_t depth = 0;
+    size_t deepest = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < length; i++) {
+        if (in_string && json[i] == '\\')
+            i++;
+        else if (json[i] == '"')
+            in_string = !in_string;
+        else if (!in_string && (json[i] == '[' || json[i] == '{'))
+            deepest = ++depth > deepest ? depth : deepest;
+        else if (!in_string && (json[i] == ']' || json[i] == '}'))
+            depth--;
+    }
+    return deepest;
+}
+
 size_t output_json_compact(char *json, size_t length)
 {
     size_t used = 0;

@@ -53,6 +53,9 @@ bool output_is_utf8(const char *bytes, size_t length);
 int output_utf8(const char *bytes, size_t length, char **ret_text, size_t *ret_length)
     RN_MUST_CHECK;
 
+/** How many brackets are open at once in valid JSON. */
+size_t output_json_depth(const char *json, size_t length);
+
 /** Takes the white space between the tokens out of valid JSON, in place; returns the new length. */
 size_t output_json_compact(char *json, size_t length);
 

@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-// Of the ids that there are, for the tasks that follow others: these are never refused.
-#define IDS_KEPT (INT64_C(1) << 32)
-
 int apply(struct writer *writer, struct store_op *op)
 {
     switch (op->type) {
@@ -199,7 +196,7 @@ int apply_put(struct writer *writer, struct store_op *op)
         op->result = -ENOBUFS;
         return 0;
     }
-    if (writer->group.next_id + op->put.count > RECORD_ID_MAX - IDS_KEPT) {
+    if (writer->group.next_id + op->put.count > APPLY_PUT_ID_MAX) {
         op->result = -ENOSPC; // all ids but a last reserve are given
         return 0;
     }

@@ -4,6 +4,10 @@
 
 #include "store/group.h"
 
+/** The last id that a put or an import may give. The others are kept for the tasks that follow
+ * others, which are never refused. */
+#define APPLY_PUT_ID_MAX (RECORD_ID_MAX - (INT64_C(1) << 32))
+
 /** Of apply: an earlier operation of the group has changed its task in a way that the engine must
  * see first. */
 enum { APPLY_LATER = 1 };

@@ -3,6 +3,7 @@
  * not count for them. */
 #include <string.h>
 
+#include "observe/log.h"
 #include "store/apply.h"
 
 /* Reads what an end need not bring along: the args of one that was too large for its window, and
@@ -84,11 +85,15 @@ static int follow_one(struct writer *writer, struct store_op *op, const struct r
 {
     struct record *child = NULL;
 
-    int r = ask(writer, ended, &child);
-    if (r < 0 || child == NULL) {
-        *ret_child = NULL;
-        return r;
+    *ret_child = NULL;
+    // Only of a store that was imported with the last of all ids: a higher one would be damage.
+    if (writer->group.next_id > RECORD_ID_MAX) {
+        log_event(LOG_LEVEL_ERR, "no_id_left", LOG_UINT("task", ended->id));
+        return 0;
     }
+    int r = ask(writer, ended, &child);
+    if (r < 0 || child == NULL)
+        return r;
     child->parent = ended->id;
     child->links = ended->links + 1;
     r = child->state == TASK_FAILED ? put_failed(writer, child, now_ms)

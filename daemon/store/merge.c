@@ -18,8 +18,6 @@
 #include "store/part.h"
 #include "store/recover.h"
 
-#define ID_MAX ((UINT64_C(1) << 53) - 1)
-
 enum { ALIVE_STEPS = 200000 }; // of SQLite's virtual machine: some tens of milliseconds
 
 // What the last import with an Idempotency-Key was answered: rows of `meta`.
@@ -252,7 +250,7 @@ static int look(struct writer *writer, struct store_op *op, uint64_t base)
     op->import.ids_kept = base == 0;
     op->import.first_id = part->tasks == 0 ? 0 : base + (uint64_t)part->first_id;
     op->import.last_id = part->tasks == 0 ? 0 : base + (uint64_t)part->highest_id;
-    if (base + (uint64_t)part->last_id > ID_MAX)
+    if (base + (uint64_t)part->last_id > APPLY_PUT_ID_MAX)
         op->result = -EOVERFLOW;
     else if (backlog > 0 && queues_backlog(writer->queues) + backlog > writer->max_backlog)
         op->result = -ENOBUFS;

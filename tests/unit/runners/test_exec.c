@@ -141,6 +141,29 @@ static void json_output_that_does_not_parse_is_bad_output(void **state)
     }
 }
 
+/* What SQLite does not take for JSON could not be checked, or imported from an export. */
+static void json_output_is_as_deep_as_args_may_be_and_no_deeper(void **state)
+{
+    static const char format[] = "for i in $(seq %d); do printf '{\"[\\\\\"[\":['; done;"
+                                 "for i in $(seq %d); do printf ']}'; done";
+    struct rig rig;
+    char script[128];
+
+    (void)state;
+    for (int pairs = 256; pairs <= 257; pairs++) {
+        (void)snprintf(script, sizeof(script), format, pairs, pairs);
+        rig_init_shell(&rig, script);
+        rig.kind.output = CONFIG_OUTPUT_JSON;
+        rig_run(&rig, "null");
+        assert_int_equal(rig.outcome.succeeded, pairs == 256);
+        if (pairs > 256) {
+            rig_assert_failed(&rig, "bad-output");
+            assert_contains(rig.outcome.message, "more than 512 levels");
+        }
+        rig_fini(&rig);
+    }
+}
+
 static void output_may_have_max_output_bytes_and_no_more(void **state)
 {
     struct rig rig;
@@ -402,6 +425,7 @@ int main(void)
         cmocka_unit_test(output_that_is_no_text_is_made_text),
         cmocka_unit_test(json_output_is_kept_as_it_was_written),
         cmocka_unit_test(json_output_that_does_not_parse_is_bad_output),
+        cmocka_unit_test(json_output_is_as_deep_as_args_may_be_and_no_deeper),
         cmocka_unit_test(output_may_have_max_output_bytes_and_no_more),
         cmocka_unit_test(of_stderr_the_last_16_kib_are_kept),
         cmocka_unit_test(a_failed_command_tells_exit_code_and_output),

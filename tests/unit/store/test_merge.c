@@ -240,6 +240,21 @@ static void what_can_not_be_is_refused(void **state)
     store_part_free(part);
 }
 
+/* Those that are kept for follow-up tasks are not given to what is imported. */
+static void ids_that_a_put_may_not_have_an_import_may_not_have(void **state)
+{
+    struct fixture *fixture = *state;
+
+    close_store(fixture);
+    change_file(fixture, "UPDATE meta SET value = 9007199254740991 - 4294967296 - 15"
+                         " WHERE name = 'last_id'");
+    open_store(fixture);
+    struct store_part *part = new_part(fixture, TASKS);
+    struct store_op op = new_import(part);
+    assert_int_equal(run_op(fixture, &op), -EOVERFLOW);
+    store_part_free(part);
+}
+
 static void it_waits_for_no_backup(void **state)
 {
     struct fixture *fixture = *state;
@@ -419,6 +434,7 @@ int main(void)
         STORE_TEST(without_memory_it_is_all_or_nothing),
         STORE_TEST(on_a_full_disk_nothing_of_it_stays),
         STORE_TEST(what_can_not_be_is_refused),
+        STORE_TEST(ids_that_a_put_may_not_have_an_import_may_not_have),
         STORE_TEST(it_waits_for_no_backup),
         STORE_TEST(one_that_takes_long_says_that_it_goes_on),
         STORE_TEST(a_part_is_whole_or_not_there),
