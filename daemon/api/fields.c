@@ -130,9 +130,10 @@ static void set_priority(struct reading *reading, json_t *value)
 {
     if (value == NULL)
         return;
-    if (!json_is_integer(value) || json_integer_value(value) < -100 ||
-        json_integer_value(value) > 100) {
-        faults_add(reading->faults, "/priority", "must be an integer from -100 to 100");
+    if (!json_is_integer(value) || json_integer_value(value) < -RECORD_PRIORITY_MAX ||
+        json_integer_value(value) > RECORD_PRIORITY_MAX) {
+        faults_add(reading->faults, "/priority", "must be an integer from -%d to %d",
+                   RECORD_PRIORITY_MAX, RECORD_PRIORITY_MAX);
         return;
     }
     reading->record->priority = (int)json_integer_value(value);

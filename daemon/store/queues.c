@@ -8,8 +8,7 @@
 #include "store/sqlite.h"
 
 enum {
-    QUEUES_MAX = 65536,
-    QUEUE_BURST_MAX = 1000000, // of a request
+    QUEUES_MAX = 65536
 }; // far above what a configuration names in its life; a file with more is damaged
 
 void queues_init(struct queues *queues)
@@ -163,7 +162,7 @@ static int load_settings(struct store_queue_settings *settings, sqlite3_stmt *st
         r = sqlite_number(statement, COLUMN_WORKERS, 1, CONFIG_WORKERS_MAX, &settings->has_workers,
                           &workers);
     if (r == 0)
-        r = sqlite_number(statement, COLUMN_BURST, 1, QUEUE_BURST_MAX, &settings->has_burst,
+        r = sqlite_number(statement, COLUMN_BURST, 1, RECORD_BURST_MAX, &settings->has_burst,
                           &burst);
     if (r == 0)
         r = sqlite_number(statement, COLUMN_PAUSED, 0, 1, NULL, &paused);
@@ -179,9 +178,11 @@ static int load_settings(struct store_queue_settings *settings, sqlite3_stmt *st
 static int load_row(struct queues *queues, sqlite3_stmt *statement)
 {
     struct queue_row *row = NULL;
+    if (sqlite3_column_type(statement, COLUMN_NAME) != SQLITE_TEXT)
+        return -EBADMSG;
     const char *name = (const char *)sqlite3_column_text(statement, COLUMN_NAME);
     if (name == NULL)
-        return sqlite3_column_type(statement, COLUMN_NAME) == SQLITE_NULL ? -EBADMSG : -ENOMEM;
+        return -ENOMEM;
     // Numbers are dense: a row of the table is never deleted.
     if (!config_name_valid(name) || queues_find(queues, name) != NULL ||
         sqlite3_column_int64(statement, COLUMN_NUMBER) != (int64_t)queues->numbered + 1)

@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "harness.h"
+#include "stores.h"
 
 static const char config[] =
     "queue: { default: { workers = 4 }; watched: { workers = 1; on_failure = 'note'; on_success = "
@@ -288,6 +288,25 @@ static void a_chain_of_three_stages_survives_kill_9(void)
     expect_one_child_each(daemon, "broken");
 }
 
+static void without_an_id_nothing_follows_and_the_store_stays_whole(void)
+{
+    struct daemon *daemon = daemon_new(config);
+
+    daemon_start(daemon);
+    uint64_t id = submit(daemon, "{'kind':'first','args':{'a':1},'delay':'1s'}");
+    daemon_stop(daemon);
+    stores_change(daemon->store_path,
+                  "UPDATE meta SET value = 9007199254740991 WHERE name = 'last_id'");
+    daemon_start(daemon);
+    (void)expect_end(daemon, id, "succeeded", NULL);
+    assert_int_equal(daemon_log_count(daemon, "event=no_id_left"), 1);
+    daemon_stop(daemon);
+    stores_expect_sound(daemon, NULL);
+    daemon_start(daemon);
+    assert_int_equal(count_tasks(daemon, ""), 1);
+    daemon_stop(daemon);
+}
+
 static void a_kind_that_is_not_there_is_a_fault_of_the_file(void)
 {
     struct daemon *daemon = daemon_new("queue: { default: { on_failure = 'nobody' }; };\n"
@@ -313,4 +332,5 @@ HARNESS_MAIN(SCENARIO(a_result_is_the_args_of_what_follows), SCENARIO(commands_m
              SCENARIO(what_a_death_or_a_drain_interrupts_is_noted_once),
              SCENARIO(a_child_may_name_a_parent_that_was_removed),
              SCENARIO(a_chain_of_three_stages_survives_kill_9),
+             SCENARIO(without_an_id_nothing_follows_and_the_store_stays_whole),
              SCENARIO(a_kind_that_is_not_there_is_a_fault_of_the_file))

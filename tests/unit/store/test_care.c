@@ -9,7 +9,8 @@
 
 struct report {
     unsigned lines;
-    bool is_cut; // a line was longer than told
+    bool is_cut;      // a line was longer than told
+    bool has_control; // bytes, or others that are no printable ASCII
 };
 
 static void note(void *arg, const char *line)
@@ -17,6 +18,8 @@ static void note(void *arg, const char *line)
     struct report *report = arg;
     report->lines++;
     report->is_cut = report->is_cut || strlen(line) >= 1024;
+    for (; *line != '\0'; line++)
+        report->has_control = report->has_control || *line < 0x20 || *line > 0x7E;
 }
 
 static int check(struct fixture *fixture, struct report *report, struct error *error)
@@ -62,11 +65,27 @@ static void a_line_of_a_damaged_file_is_cut_and_has_no_control_bytes(void **stat
     struct error error = {0};
     struct store_check_result result = {0};
     made(fixture);
-    change_file(fixture, "UPDATE tasks SET state = char(27, 10) || printf('%05000d', 1) "
+    change_file(fixture, "UPDATE tasks SET state = char(27, 10, 155) || printf('%05000d', 1) "
                          "WHERE id = 1");
     assert_int_equal(store_check(fixture->path, note, &report, &result, &error), 0);
     assert_int_equal(result.faults, 2);
     assert_false(report.is_cut);
+    assert_false(report.has_control);
+}
+
+static void a_table_that_can_not_be_read_is_told_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct report report = {0};
+    struct error error = {0};
+    struct store_check_result sound = {0};
+    struct store_check_result result = {0};
+    made(fixture);
+    assert_int_equal(store_check(fixture->path, note, &report, &sound, &error), 0);
+    change_file(fixture, "DROP TABLE large_results");
+    assert_int_equal(store_check(fixture->path, note, &report, &result, &error), 0);
+    assert_int_equal(result.checks, sound.checks);
+    assert_int_equal(result.faults, 4); // its table, the values, and two questions
 }
 
 static void a_compaction_that_fails_leaves_the_store_as_it_was(void **state)
@@ -116,6 +135,7 @@ int main(void)
 #define CARE_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, store_teardown)
         CARE_TEST(a_check_tells_a_line_for_each_question),
         CARE_TEST(a_line_of_a_damaged_file_is_cut_and_has_no_control_bytes),
+        CARE_TEST(a_table_that_can_not_be_read_is_told_once),
         CARE_TEST(a_compaction_that_fails_leaves_the_store_as_it_was),
         CARE_TEST(the_owner_is_who_may),
     };
