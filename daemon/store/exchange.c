@@ -36,7 +36,7 @@ static const struct exchange_member queue[] = {
     {"name", "name", EXCHANGE_NAME, 1, true, 0, 0},
     {"workers", "workers", EXCHANGE_NUMBER, 1, false, 1, CONFIG_WORKERS_MAX},
     {"rate", "rate", EXCHANGE_RATE, 1, false, 1, sizeof(((struct store_queue_settings *)0)->rate) - 1},
-    {"burst", "burst", EXCHANGE_NUMBER, 1, false, 1, RECORD_BURST_MAX},
+    {"burst", "burst", EXCHANGE_NUMBER, 1, false, 1, CONFIG_BURST_MAX},
     {"paused", "paused", EXCHANGE_SWITCH, 1, false, 0, 1},
     {"paused_until_ms", "nullif(paused_until, 0)", EXCHANGE_NUMBER, 1, false, INSTANT_MIN, INSTANT_MAX},
 };

@@ -162,7 +162,7 @@ static int load_settings(struct store_queue_settings *settings, sqlite3_stmt *st
         r = sqlite_number(statement, COLUMN_WORKERS, 1, CONFIG_WORKERS_MAX, &settings->has_workers,
                           &workers);
     if (r == 0)
-        r = sqlite_number(statement, COLUMN_BURST, 1, RECORD_BURST_MAX, &settings->has_burst,
+        r = sqlite_number(statement, COLUMN_BURST, 1, CONFIG_BURST_MAX, &settings->has_burst,
                           &burst);
     if (r == 0)
         r = sqlite_number(statement, COLUMN_PAUSED, 0, 1, NULL, &paused);

@@ -19,7 +19,6 @@ enum {
     RECORD_TRACE_BYTES = 56, // 00-<32>-<16>-<2> and a NUL
     RECORD_CHILDREN_MAX = 100,
     RECORD_LINKS_MAX = 100,     // of a chain of follow-ups
-    RECORD_BURST_MAX = 1000000, // of a queue's rate
 };
 
 /* What a number of a task may be. Nothing larger is ever written, so a row that has it is damaged.
