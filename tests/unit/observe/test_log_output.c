@@ -76,6 +76,7 @@ static int setup(void **state)
     text = malloc(READ_BYTES);
     assert_non_null(text);
     text_bytes = 0;
+    text[0] = '\0';
     return 0;
 }
 

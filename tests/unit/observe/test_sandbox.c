@@ -249,6 +249,8 @@ static void what_a_filter_refuses_is_found_by_trial(void **state)
     };
 
     (void)state;
+    if (getenv("RUNNEL_VALGRIND") != NULL)
+        skip(); // it makes some of these calls itself, or not at all
     for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
         int status = 0;
         pid_t pid = fork();
