@@ -7,9 +7,8 @@
 #include "config/units.h"
 #include "store/sqlite.h"
 
-enum {
-    QUEUES_MAX = 65536
-}; // far above what a configuration names in its life; a file with more is damaged
+// Far above what a configuration names in its life; a file with more is damaged.
+enum { QUEUES_MAX = 65536 };
 
 void queues_init(struct queues *queues)
 {

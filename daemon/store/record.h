@@ -18,7 +18,7 @@ enum {
     RECORD_HISTORY_MAX = 10, // attempts kept
     RECORD_TRACE_BYTES = 56, // 00-<32>-<16>-<2> and a NUL
     RECORD_CHILDREN_MAX = 100,
-    RECORD_LINKS_MAX = 100,     // of a chain of follow-ups
+    RECORD_LINKS_MAX = 100, // of a chain of follow-ups
 };
 
 /* What a number of a task may be. Nothing larger is ever written, so a row that has it is damaged.
