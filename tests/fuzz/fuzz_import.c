@@ -45,9 +45,7 @@ static void expect_row(struct import_lines *lines, enum exchange_line line)
     sqlite3_stmt *statement = NULL;
     bool is_found = false;
 
-    for (size_t i = 0; i < table->member_count; i++)
-        buffer_printf(&sql, "%s%s", i == 0 ? "SELECT " : ", ", table->members[i].sql);
-    buffer_text(&sql, table->from);
+    exchange_select(table, SCHEMA_VERSION, &sql);
     HOLDS(!sql.failed);
     HOLDS(sqlite3_prepare_v2(lines->sqlite->db, sql.bytes, (int)sql.length, &statement, NULL) ==
           SQLITE_OK);

@@ -128,6 +128,11 @@ char *background_err(const struct background *background)
     return file_read(background->err_path);
 }
 
+bool contains(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
 /* ---- in the daemon's place ---- */
 
 static void fake_free(void *arg)

@@ -27,6 +27,9 @@ int background_end(struct background *background, int64_t within_ms);
 char *background_out(const struct background *background);
 char *background_err(const struct background *background);
 
+/** Whether a text has a part. */
+bool contains(const char *text, const char *part);
+
 /** What answers in a daemon's place, at the scenario's pace: a unix socket. One connection at a
  * time. */
 struct fake {

@@ -18,11 +18,6 @@ static const char config[] =
     "  killed: { command = ['/bin/sh', '-c', 'kill -KILL $$'] };\n"
     "  fine: { command = ['/bin/sh', '-c', 'echo note >&2; echo result'] }; };\n";
 
-static bool contains(const char *text, const char *part)
-{
-    return strstr(text, part) != NULL;
-}
-
 /* Requests that the daemon holds open until a task ends. */
 static int64_t waits(struct daemon *daemon)
 {

@@ -16,11 +16,6 @@ static const char lines[] =
     "\"keys\":1}\n"
     "{\"name\":\"default\"}\n{\"id\":1}\n{\"id\":2}\n{\"key\":\"k\"}\n";
 
-static bool contains(const char *text, const char *part)
-{
-    return strstr(text, part) != NULL;
-}
-
 /* A request with its body, which comes in chunks. */
 static char *take_upload(struct fake *fake)
 {

@@ -16,11 +16,6 @@ static const char config[] = "queue: { default: { workers = 1; rate = '1/h' }; }
 
 enum { LINES = 20000, LONG_LINES = 1000000, PAGE = 1000 };
 
-static bool contains(const char *text, const char *part)
-{
-    return strstr(text, part) != NULL;
-}
-
 static char *line_of(unsigned number)
 {
     return text("{'kind':'noop','delay':'1h','args':%u}\n", number);

@@ -23,11 +23,6 @@ static const char export_head[] =
 static const char export_rest[] =
     "{\"name\":\"default\"}\n{\"id\":1}\n{\"id\":2}\n{\"key\":\"k\"}\n";
 
-static bool contains(const char *text, const char *part)
-{
-    return strstr(text, part) != NULL;
-}
-
 /* A folder of its own for what is saved. */
 static const char *new_folder(void)
 {
